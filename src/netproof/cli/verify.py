@@ -164,7 +164,8 @@ def verify(
     if as_json:
         _print_json(asked, model, result, without)
     else:
-        typer.echo(_render_text(result, settings.timeout, witness, model.computed_by))
+        computed_by = "" if model is None else model.computed_by
+        typer.echo(_render_text(result, settings.timeout, witness, computed_by))
         if certificate is not None:
             typer.echo(f"  {_on_evidence(asked, certificate, without)}")
     if result.verdict.value in fails:
@@ -185,8 +186,8 @@ class _Asked:
     scheduler: str | None
 
 
-def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
-    """The network, the question, and its answer; no question where all of the time went into reading it."""
+def _answered(asked: _Asked) -> tuple[Network | None, Question | None, Result]:
+    """The network, the question, and its answer; none of the first two where all of the time went into reading them."""
     from netproof.certificate.certifiable import check_certifiable
     from netproof.cli.terminal.tracing import traced
     from netproof.device import check_device
@@ -197,12 +198,13 @@ def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
 
     settings, begun = asked.settings, time.monotonic()
     deadline = begun + settings.timeout
-    model = load(asked.network, runtime=asked.runtime, shapes=asked.shapes)
-    check_device(settings.device, model)
-    if asked.certificate is not None:
-        check_certifiable(model, "--certificate")
+    model = None
     try:
         # The time that reading takes is part of the limit.
+        model = load(asked.network, runtime=asked.runtime, shapes=asked.shapes, deadline=deadline)
+        check_device(settings.device, model)
+        if asked.certificate is not None:
+            check_certifiable(model, "--certificate")
         question = read_vnnlib(asked.property, deadline=deadline).question(model)
     except TimeLimitError:
         reason = "the limit was reached while reading"
@@ -253,11 +255,11 @@ def _on_evidence(asked: _Asked, certificate: Path, without: str) -> str:
     )
 
 
-def _print_json(asked: _Asked, model: Network, result: Result, without: str) -> None:
+def _print_json(asked: _Asked, model: Network | None, result: Result, without: str) -> None:
     from netproof.cli.terminal.output import print_json
 
     written = None if without or asked.certificate is None else str(asked.certificate)
-    document = _to_json(model, asked.property, result) | {"certificate": written}
+    document = _to_json(asked, model, result) | {"certificate": written}
     print_json(document | ({"no_certificate": without} if without else {}))
 
 
@@ -287,15 +289,15 @@ def _counterexample(result: Result) -> str:
     return counterexample(result.witness.numbers, result.witness.output_numbers)
 
 
-def _to_json(network: Network, property_: Path, result: Result) -> dict[str, object]:
-    from netproof.cli.arguments.networks import network_document
+def _to_json(asked: _Asked, network: Network | None, result: Result) -> dict[str, object]:
+    from netproof.cli.arguments.networks import network_document, unread_document
     from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
 
     document: dict[str, object] = {
         "verdict": result.verdict.value,
-        "network": network_document(network),
-        "property": str(property_),
+        "network": unread_document(asked.network) if network is None else network_document(network),
+        "property": str(asked.property),
         "seconds": round(result.seconds, 6),
         "method": result.method,
         "subproblems": result.subproblems,

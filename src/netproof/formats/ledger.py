@@ -3,13 +3,15 @@
 A file of a kilobyte can ask for any amount of memory: an expanded constant, a pooling window as large as its image, a
 value joined to itself thirty times. Readers therefore write down what they are about to allocate, and the ledger says no
 where a file asks for far more than its own size stands for. What is freed on the way is not given back: the sum
-bounds the time as well.
+bounds the time as well. Where there is a deadline, every entry looks at it (:class:`TimeLimitError`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+from netproof.formats.clock import Clock
 
 #: bytes that any file may make, however small it is, and for every byte of its own
 _ROOM = 320 << 20
@@ -43,9 +45,11 @@ class Ledger:
     ----------
     size : bytes of the file as it lies on the disk
     room : bytes that may be made however small it is
+    clock : looked at whenever something is accounted for; None stands for no deadline
     """
 
-    def __init__(self, size: int, room: int = _ROOM) -> None:
+    def __init__(self, size: int, room: int = _ROOM, clock: Clock | None = None) -> None:
+        self.clock = clock if clock is not None else Clock("", None)
         self._room = self._whole = room
         self._windows = _WINDOWS
         self._nodes = _NODES
@@ -61,24 +65,28 @@ class Ledger:
 
     def nodes(self, count: int) -> None:
         """Account for nodes; raises :class:`ExhaustedError`."""
+        self.clock.look()
         self._nodes -= count
         if self._nodes < 0:
             raise ExhaustedError(f"{count} more nodes are more than can be handled")
 
     def allocate(self, size: int) -> None:
         """Account for ``size`` bytes that are about to be made; raises :class:`ExhaustedError`."""
+        self.clock.look()
         self._room -= size
         if self._room < 0:
             raise ExhaustedError("it makes more numbers out of this file than can be handled")
 
     def workspace(self, size: int) -> None:
         """Account for ``size`` bytes that an operator takes and gives back whenever it computes; raises :class:`ExhaustedError`."""
+        self.clock.look()
         self._windows -= size
         if size > self._whole or self._windows < 0:
             raise ExhaustedError("its windows together have more numbers than can be handled", "use a smaller kernel")
 
     def value(self, shape: Sequence[int]) -> None:
         """Account for a value of a shape; raises :class:`ExhaustedError`."""
+        self.clock.look()
         size = math.prod(shape)  # Python integers: a hostile shape cannot overflow
         self._features -= max(size, 0)
         if min(shape, default=0) < 0 or len(shape) > MOST_AXES or size > _LARGEST_VALUE or self._features < 0:

@@ -14,6 +14,7 @@ from netproof.arguments.numbers import counted
 from netproof.arguments.words import described, shown
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import as_path, read_start
+from netproof.formats.clock import Clock
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.tflite.codes import IDENTIFIER
 from netproof.host import on_own_terms
@@ -33,15 +34,15 @@ class _Format:
     signature : bytes by which it is known, or None where it has none
     offset : where in a file they lie
     suffixes : of file names, ``.gz`` taken off
-    read : the reader, with the bit widths to quantize to, the runtime to read for, and shapes of inputs (None: the reader's
-        defaults)
+    read : the reader, with the bit widths to quantize to, the runtime to read for, shapes of inputs (None: the reader's
+        defaults), and the clock that reading ends by
     """
 
     title: str
     signature: bytes | None
     offset: int
     suffixes: tuple[str, ...]
-    read: Callable[[Path, FixedPoint | None, str | None, Shapes | None], Network]
+    read: Callable[[Path, FixedPoint | None, str | None, Shapes | None, Clock], Network]
 
 
 def _no_shapes(path: Path, shapes: Shapes | None) -> None:
@@ -59,36 +60,44 @@ def _no_runtime(path: Path, runtime: str | None) -> None:
         raise InputError("runtime", f"none is known for {path}", "leave it out: it is for quantized files")
 
 
-def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+def _read_keras(
+    path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None, clock: Clock
+) -> Network:
     from netproof.formats.keras.read import read_keras_h5
 
     _no_runtime(path, runtime)
     _no_shapes(path, shapes)
-    return read_keras_h5(path, widths)
+    return read_keras_h5(path, widths, clock)
 
 
-def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+def _read_onnx(
+    path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None, clock: Clock
+) -> Network:
     from netproof.formats.onnx.read import read_onnx
 
     _no_widths(path, widths, "is not quantized by these")
-    return read_onnx(path, runtime=runtime, shapes=shapes)
+    return read_onnx(path, runtime=runtime, shapes=shapes, clock=clock)
 
 
-def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+def _read_tflite(
+    path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None, clock: Clock
+) -> Network:
     from netproof.formats.tflite.read import read_tflite
 
     _no_widths(path, widths, "is quantized already")
     _no_shapes(path, shapes)
-    return read_tflite(path, runtime)
+    return read_tflite(path, runtime, clock)
 
 
-def _read_pt2(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+def _read_pt2(
+    path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None, clock: Clock
+) -> Network:
     from netproof.formats.pt2 import read_pt2
 
     _no_runtime(path, runtime)
     _no_widths(path, widths, "is not quantized by these")
     _no_shapes(path, shapes)
-    return read_pt2(path)
+    return read_pt2(path, clock)
 
 
 _FORMATS = (
@@ -111,6 +120,7 @@ def load(
     activation_integer_bits: int | None = None,
     runtime: str | None = None,
     shapes: Shapes | None = None,
+    deadline: float | None = None,
 ) -> Network:
     """Read a network, plain or gzip.
 
@@ -129,6 +139,7 @@ def load(
     shapes : of inputs of an ONNX file with dynamic axes, by name: ``{"x": (1, 3, 32, 32)}``
     runtime : whose integers a quantized file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ... of TensorFlow Lite;
         'onnxruntime' (the default), 'integer-ideal' of ONNX
+    deadline : by :func:`time.monotonic`, looked at between nodes; None stands for none
 
     Raises
     ------
@@ -136,6 +147,7 @@ def load(
     ExactnessError : bit widths with which integers leave float64's exact range
     InputError : what is no path; bit widths that are none, are given in both ways, or for a network that is not quantized; a runtime that is
         none, or for a file that all runtimes compute alike
+    TimeLimitError : the deadline is over
     """
     single = {
         "bits": bits,
@@ -155,7 +167,8 @@ def load(
         raise InputError("runtime", f"is {described(runtime)}", "give its name: 'tflm'")
     hint = "make a network of it: netproof.from_torch(module, (1, 3, 32, 32))" if _is_module(path) else ""
     path = as_path(path, "network file", hint)
-    return _format_of(path).read(path, widths, runtime, _extents(shapes))
+    extents = _extents(shapes)
+    return _format_of(path).read(path, widths, runtime, extents, Clock(path, deadline, "network"))
 
 
 def _is_module(given: object) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from netproof.errors import FormatError
 from netproof.files.opened import read_bytes
+from netproof.formats.clock import Clock
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -40,7 +41,7 @@ _MOST_MEMBERS, _LARGEST_JSON, _DEEPEST = 1 << 15, 1 << 27, 64
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def read_pt2(path: Path) -> Network:
+def read_pt2(path: Path, clock: Clock | None = None) -> Network:
     """The network that an exported program computes.
 
     Raises
@@ -62,7 +63,7 @@ def read_pt2(path: Path) -> Network:
         raise FormatError(
             path, f"PyTorch does not load it ({lines[0][:200]})", "save it again, with this version"
         ) from None
-    return network_of(path, onnx_of_program(program, str(path)))
+    return network_of(path, onnx_of_program(program, str(path)), clock=clock)
 
 
 def _anew(path: Path, data: bytes) -> bytes:

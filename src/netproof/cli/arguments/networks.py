@@ -19,6 +19,11 @@ def read_network(
     return load(path, widths=widths, runtime=runtime, shapes=shapes)
 
 
+def unread_document(path: Path) -> dict[str, object]:
+    """The same of a network that there was no time to read: nothing of it is known but its file."""
+    return {"file": str(path), "sha256": None, "scheme": None, "runtime": None, "arithmetic": None}
+
+
 def network_document(network: Network) -> dict[str, object]:
     """How JSON output identifies a network."""
     return {

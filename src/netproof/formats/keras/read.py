@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError
 from netproof.files.opened import read_bytes
+from netproof.formats.clock import Clock
 from netproof.formats.fixed_point import FixedPoint, fixed_point_graph
 from netproof.formats.keras.config import check_config
 from netproof.formats.keras.hdf5 import Hdf5File, open_hdf5, printable
@@ -46,26 +47,28 @@ class DenseLayer:
     bias: NDArray[np.floating] | None = None
 
 
-def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network:
+def read_keras_h5(path: str | Path, widths: FixedPoint | None = None, clock: Clock | None = None) -> Network:
     """Read a multi-layer perceptron and quantize it.
 
     Parameters
     ----------
     path : an HDF5 weights file (or whole model) of dense layers
     widths : bit widths; the AAAI 2021 benchmark's where None
+    clock : looked at between layers; None stands for no deadline
 
     Raises
     ------
     FormatError : missing, truncated or foreign file; layers that do not chain; NaN or infinite weights; numbers that
         are not in the file, or that no name mentions; a ``model_config`` of another function
     ExactnessError : bit widths with which accumulators leave float64's exact range
+    TimeLimitError : the clock's deadline is over
     """
     import hashlib
 
     widths, path = widths or FixedPoint(), Path(path)
     data = read_bytes(path, "network file")
     with open_hdf5(path, data) as file:
-        layers = _layers_of(file)
+        layers = _layers_of(file, clock or Clock(path, None))
         _check_model(file, layers)
     dense = [(layer.kernel, layer.bias) for layer in layers if layer.kernel is not None and layer.bias is not None]
     graph = fixed_point_graph(dense, widths, path)
@@ -81,14 +84,14 @@ def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network
     )
 
 
-def _layers_of(file: Hdf5File) -> list[DenseLayer]:
+def _layers_of(file: Hdf5File, clock: Clock) -> list[DenseLayer]:
     path, (inside, root) = file.path, _place_of_weights(file)
     names = file.names(root, "layer_names")
     _check_distinct(path, names, "layer")
     numbers, unread = 0, set(file.tensors)
     unread -= {name for name in unread if name.startswith(tuple(f"{other}/" for other in _BESIDE_WEIGHTS)) and inside}
     layers: list[DenseLayer] = []
-    for name in names:
+    for name in clock.each(names):
         shown = printable(name)
         places = _places_of(file, inside, name)
         tensors = [file.tensors[place] for place in places]

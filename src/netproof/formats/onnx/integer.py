@@ -157,7 +157,7 @@ class _Reader:
         file, path = self._file, self._path
         start = Quantity(0, file.input_shape, file.input, None, (), low, high, (), file.input_type)
         values: dict[str, Quantity | Constant] = {file.input: start}
-        for node in file.nodes:
+        for node in self._translation.ledger.clock.each(file.nodes):
             operands: list[Variable | Constant | None] = []
             for name in node.input:
                 if name and name not in values:

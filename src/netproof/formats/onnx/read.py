@@ -16,6 +16,7 @@ import torch
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.clock import Clock
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx.call import Constant, Masked, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
@@ -48,6 +49,7 @@ def read_onnx(
     simplified: bool = True,
     runtime: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clock: Clock | None = None,
 ) -> Network:
     """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
     is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
@@ -58,17 +60,19 @@ def read_onnx(
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
     runtime : by whose rule a quantized network is read (:mod:`netproof.formats.onnx.quantized.read`)
     shapes : of inputs with dynamic axes, by name; without one the first axis is the batch, of 1, and no other may be open
+    clock : looked at between nodes; None stands for no deadline
 
     Raises
     ------
     FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
         dynamic axes, and a shape that does not fit; NaN or infinite weights; more than can be handled
     InputError : a runtime of no known name, or for a network that is not quantized
+    TimeLimitError : the clock's deadline is over
     """
     path = Path(path)
     data = read_bytes(path, "network file")
     packed = path.stat().st_size
-    return network_of(path, data, simplified=simplified, packed=packed, runtime=runtime, shapes=shapes)
+    return network_of(path, data, simplified=simplified, packed=packed, runtime=runtime, shapes=shapes, clock=clock)
 
 
 def network_of(
@@ -79,6 +83,7 @@ def network_of(
     packed: int | None = None,
     runtime: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    clock: Clock | None = None,
 ) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
 
@@ -89,9 +94,9 @@ def network_of(
     if is_several(model):
         _no_runtime(path, runtime)
         numbers, others = wanted_outputs(path, model)
-        return as_network(path, values_of(path, data, numbers, shapes, packed), others)
+        return as_network(path, values_of(path, data, numbers, shapes, packed, clock), others, clock)
     del model
-    around = Surroundings(path, Ledger(len(data) if packed is None else packed))
+    around = Surroundings(path, Ledger(len(data) if packed is None else packed, clock=clock))
     files = parse_onnx(path, data, around.ledger, integers=True, shapes=shapes)
     if is_quantized(files):
         return read_quantized(path, data, files, around, runtime).network
@@ -105,7 +110,7 @@ def network_of(
     translation, graph = _agreed(path, files, around)
     files[0].check_output(path)
     if simplified:
-        graph = simplify(graph)
+        graph = simplify(graph, around.ledger.clock.look)
     _check_finite(path, graph)
     unbounded = torch.full((graph.input.size,), torch.inf, dtype=torch.float64)
     tensors = files[0].tensors
@@ -189,6 +194,7 @@ def values_of(
     names: Sequence[str],
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     packed: int | None = None,
+    clock: Clock | None = None,
 ) -> Values:
     """Values inside a model of float32 or float64 numbers, with any number of inputs and outputs.
 
@@ -198,7 +204,7 @@ def values_of(
     ------
     FormatError : as :func:`read_onnx`; a name that no value has
     """
-    around = Surroundings(path, Ledger(len(data) if packed is None else packed))
+    around = Surroundings(path, Ledger(len(data) if packed is None else packed, clock=clock))
     files = parse_onnx(path, data, around.ledger, wanted=names, shapes=shapes)
     translation, graph, found = _values_graph(path, files[-1], around)
     for other in files[:-1]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 from netproof.formats.onnx.container.file import FLOATS
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.tensors import type_name
@@ -46,7 +47,7 @@ def wanted_outputs(path: Path, model: onnx.ModelProto) -> tuple[list[str], list[
     return numbers, others
 
 
-def as_network(path: Path, values: Values, others: list[str]) -> Network:
+def as_network(path: Path, values: Values, others: list[str], clock: Clock | None = None) -> Network:
     """The values of a model as one network, which is evaluated as the model that it is."""
     from netproof.graph.passes.simplify import simplify
 
@@ -64,7 +65,7 @@ def as_network(path: Path, values: Values, others: list[str]) -> Network:
             notes.append(f"its {what} are numbered one after the other: {listed}")
     if others:
         notes.append(f"outputs that are no floats are left out: {', '.join(printable(name) for name in others)}")
-    graph = simplify(values.graph)
+    graph = simplify(values.graph) if clock is None else simplify(values.graph, clock.look)
     unbounded = torch.full((graph.input.size,), torch.inf, dtype=torch.float64)
     return Network(
         graph=graph,

@@ -27,7 +27,7 @@ _ZERO_POINTS = {
 _CONSTANT_TYPES = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
 
 
-def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str, int], opset: int) -> dict[str, int]:
+def check_types(path: Path, nodes: Iterable[onnx.NodeProto], types: Mapping[str, int], opset: int) -> dict[str, int]:
     """Check that operands of nodes have types that their operator is defined for, and one where it asks for one.
 
     Parameters

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.clock import Clock
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.tflite import pointwise, products, shapes, windows
 from netproof.formats.tflite.codes import RELU, RELU6
@@ -120,14 +121,15 @@ class Deployed:
     float_output: bool = False
 
 
-def read_tflite(path: Path, runtime: str | None = None) -> Network:
-    """The network of a TensorFlow Lite file, of codes or (over the real numbers) of floats; raises as :func:`read_deployed`."""
-    data, ledger, model = _model(path)
+def read_tflite(path: Path, runtime: str | None = None, clock: Clock | None = None) -> Network:
+    """The network of a TensorFlow Lite file, of codes or (over the real numbers) of floats; raises as :func:`read_deployed`, and
+    :class:`TimeLimitError` where the clock's deadline is over."""
+    data, ledger, model = _model(path, clock)
     if not is_of_floats(model):
         return _read(path, data, ledger, model, runtime).network
     if runtime is not None:
         raise InputError("runtime", f"none is known for {path}, a network of floats", "leave it out")
-    return read_floats(path, data, model)
+    return read_floats(path, data, model, clock)
 
 
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
@@ -144,9 +146,9 @@ def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
     return _read(path, data, ledger, model, runtime)
 
 
-def _model(path: Path) -> tuple[bytes, Ledger, Model]:
+def _model(path: Path, clock: Clock | None = None) -> tuple[bytes, Ledger, Model]:
     data = read_bytes(path, "network file")
-    ledger = Ledger(len(data))
+    ledger = Ledger(len(data), clock=clock)
     return data, ledger, read_model(path, data, ledger).between_codes()
 
 
@@ -185,7 +187,7 @@ class _Reader:
         layers: list[Layer] = []
         softmax: tuple[SoftmaxScales, TensorInfo] | None = None
         result = self._output
-        for info in self._model.operators:
+        for info in self._translation.ledger.clock.each(self._model.operators):
             final = self._output in info.outputs
             if info.name == _SOFTMAX and final:
                 call, scales = self._softmax(info, values)

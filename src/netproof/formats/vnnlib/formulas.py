@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from netproof.errors import FormatError, TimeLimitError
+from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 from netproof.formats.vnnlib.tokens import Tokens
 from netproof.property import Box, LinearConstraint, PropertyPart
 
@@ -53,19 +53,6 @@ class Or:
 Formula = Atom | And | Or
 
 _TRUE, _FALSE = And(()), Or(())
-
-
-class Clock:
-    """Raises :class:`TimeLimitError` once a deadline (by :func:`time.monotonic`) is over; None stands for no
-    deadline."""
-
-    def __init__(self, path: str | Path, deadline: float | None) -> None:
-        self._path = path
-        self._deadline = deadline
-
-    def look(self) -> None:
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise TimeLimitError(f"{self._path}: the time limit was reached while the property was read")
 
 
 class Bounds:

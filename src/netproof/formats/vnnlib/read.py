@@ -12,7 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, parts_of
+from netproof.formats.clock import Clock
+from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Formula, parts_of
 from netproof.formats.vnnlib.linear import NUMBER, VARIABLE, LinearReader, Nested
 from netproof.formats.vnnlib.terms import TermReader
 from netproof.formats.vnnlib.text import read_text

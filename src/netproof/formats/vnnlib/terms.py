@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from netproof.formats.vnnlib.formulas import LARGEST_FORM, And, Atom, Clock, Formula, Or
+from netproof.formats.clock import Clock
+from netproof.formats.vnnlib.formulas import LARGEST_FORM, And, Atom, Formula, Or
 from netproof.formats.vnnlib.linear import LinearForm, LinearReader, Nested
 from netproof.formats.vnnlib.tokens import Tokens, printable
 from netproof.property import LinearConstraint

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
+from netproof.graph.passes.merge import Look, unwatched
 from netproof.graph.rounding import gamma
 from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.concatenate import Concatenate
@@ -37,12 +38,13 @@ class _Known(NamedTuple):
         return not bool(self.value.isnan().any() | (self.error != 0).any())
 
 
-def fold_constants(graph: Graph) -> Graph:
+def fold_constants(graph: Graph, look: Look = unwatched) -> Graph:
     """The same function over the real numbers."""
-    known = _known(graph)
+    known = _known(graph, look)
     builder = GraphBuilder(graph.arithmetic, graph.input.shape)
     place, changed = {0: builder.input}, False
     for index, node in enumerate(graph.nodes[1:], 1):
+        look()
         plain = isinstance(node.operator, Select) and bool((node.operator.index < 0).all())
         if not plain and known[index].is_exact:
             nothing = torch.full((node.size,), -1)
@@ -58,17 +60,22 @@ def fold_constants(graph: Graph) -> Graph:
     return drop_dead(builder.build()) if changed else graph
 
 
-def _known(graph: Graph) -> list[_Known]:
-    nothing = torch.full((graph.input.size,), torch.nan, dtype=torch.float64)
-    known = [_Known(nothing, torch.zeros_like(nothing))]
+def _known(graph: Graph, look: Look) -> list[_Known]:
+    known = [_unknown(graph.input.size)]
     for node in graph.nodes[1:]:
+        look()
         operands = [known[i] for i in node.operands]
         if isinstance(node.operator, Affine):
             known.append(_mapped(node.operator, operands, node.size))
         else:
-            value = torch.full((node.size,), torch.nan, dtype=torch.float64)
-            known.append(_Known(value, torch.zeros_like(value)))
+            known.append(_unknown(node.size))
     return known
+
+
+def _unknown(size: int) -> _Known:
+    """Nothing, in no memory however many features there are."""
+    nothing = torch.full((1,), torch.nan, dtype=torch.float64)
+    return _Known(nothing.expand(size), torch.zeros_like(nothing).expand(size))
 
 
 def _mapped(operator: Affine, operands: list[_Known], size: int) -> _Known:
@@ -81,8 +88,7 @@ def _mapped(operator: Affine, operands: list[_Known], size: int) -> _Known:
         return _Known(value if operator.fill is None else torch.where(operator.index < 0, operator.fill, value), error)
     if any(bool(part.isnan().any()) for part in values):
         # Not even where only 0 times something unknown is added: that may have no value.
-        value = torch.full((size,), torch.nan, dtype=torch.float64)
-        return _Known(value, torch.zeros_like(value))
+        return _unknown(size)
     terms = operator.forward_absolute(*(part.abs() for part in values))
     off = operator.forward_absolute(*errors) + operator.offset_error()
     rounded = gamma(operator.terms()[0] + operator.roundings + len(operands) + 8) * (terms + operator.offset_absolute())

@@ -11,9 +11,15 @@ from netproof.operators.base import Affine
 #: from the operators of two nodes, the first of which is the operand of the second, one that does both,
 #: or None where the rule does not apply
 Rule = Callable[[Affine, Affine], Affine | None]
+#: called before each node, by what may take long; raises where there is no time left
+Look = Callable[[], None]
 
 
-def merge(graph: Graph, rules: Sequence[Rule]) -> Graph:
+def unwatched() -> None:
+    """A look at no clock."""
+
+
+def merge(graph: Graph, rules: Sequence[Rule], look: Look = unwatched) -> Graph:
     """Apply rules to pairs of neighbours until none applies.
 
     Only an affine node of one operand is merged, and only where nothing else reads that operand, so that no work
@@ -26,6 +32,7 @@ def merge(graph: Graph, rules: Sequence[Rule]) -> Graph:
     kept: list[Node | None] = list(graph.nodes)
     for index, node in enumerate(graph.nodes):
         while True:
+            look()
             operator = node.operator
             if not isinstance(operator, Affine) or len(node.operands) != 1:
                 break

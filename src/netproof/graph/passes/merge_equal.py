@@ -14,6 +14,7 @@ import torch
 from netproof.graph.equality import digest, outline
 from netproof.graph.graph import Graph, Node
 from netproof.graph.passes.drop_dead import drop_dead
+from netproof.graph.passes.merge import Look, unwatched
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
@@ -21,7 +22,7 @@ from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine, Operator
 
 
-def merge_equal(graph: Graph) -> Graph:
+def merge_equal(graph: Graph, look: Look = unwatched) -> Graph:
     """The same function without nodes that equal an earlier one; nothing is rounded.
 
     Equal are nodes with equal operators and the same operands, those of a sum in any order. The numbers of an operator
@@ -31,6 +32,7 @@ def merge_equal(graph: Graph) -> Graph:
     kept = _Kept()
     places: list[int] = []
     for node in graph.nodes:
+        look()
         moved = replace(node, operands=tuple(places[i] for i in node.operands))
         places.append(kept.sum(moved) if isinstance(node.operator, Sum) else kept.place(moved))
     if places == list(range(len(graph.nodes))) and not kept.changed:

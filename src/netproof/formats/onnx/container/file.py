@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx.container.inner import check_scopes, every_node, inlined, inner_graphs, taken_names
 from netproof.formats.onnx.container.text import printable
@@ -160,7 +161,7 @@ def parse_onnx(
         of different types where ONNX has one; a node that has not the form of its operator; more nodes than can be
         handled; what changes the meaning of a graph and is not understood (functions, sparse tensors, quantization)
     """
-    model = model_of(path, data)
+    model, clock = model_of(path, data), ledger.clock
     opsets = _opsets(path, model, ledger)
     _check_parts(path, model)
     model = inlined(path, model, ledger)
@@ -170,16 +171,17 @@ def parse_onnx(
     inputs = _inputs(path, graph, constants, known, shapes or {}, several=bool(wanted))
     check_names(path, graph.node)
     check_scopes(path, graph)
+    clock.look()
     results = tuple(wanted) or (graph.output[0].name,)
-    nodes, others = _order(path, graph, {one.name for one in inputs}, results, constants)
+    nodes, others = _order(path, graph, {one.name for one in inputs}, results, constants, clock)
     given = {name: tensor.data_type for name, tensor in constants.items()} | {one.name: one.type for one in inputs}
     files = []
     for opset in opsets:
-        for node in nodes:
+        for node in clock.each(nodes):
             check_form(path, node, opset)
-        for node in (*every_node(others), *_inside(nodes)):
+        for node in clock.each((*every_node(others), *_inside(nodes))):
             check_form(path, node, opset, read=False)
-        types = check_types(path, (*nodes, *others), given, opset)
+        types = check_types(path, clock.each((*nodes, *others)), given, opset)
         _check_stated(path, graph, types)
         files.append(
             OnnxFile(
@@ -396,7 +398,12 @@ def _inside(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 
 def _order(
-    path: Path, graph: onnx.GraphProto, given: set[str], wanted: Sequence[str], constants: dict[str, onnx.TensorProto]
+    path: Path,
+    graph: onnx.GraphProto,
+    given: set[str],
+    wanted: Sequence[str],
+    constants: dict[str, onnx.TensorProto],
+    clock: Clock,
 ) -> tuple[tuple[onnx.NodeProto, ...], tuple[onnx.NodeProto, ...]]:
     """The nodes that some values depend on, and all others, which runtimes check as well; operands first."""
     makers: dict[str, int] = {}
@@ -427,6 +434,7 @@ def _order(
             raise FormatError(
                 path, f"nothing gives the value '{printable(value)}' that {reader} takes", "export the network again"
             )
+        clock.look()
         number = makers[value]
         if number in done:
             if not done[number]:

@@ -56,7 +56,7 @@ def translate_nodes(
     inside = set() if part is None else {name for one in part.nodes for name in one.output} | set(part.sources)
     #: what stands behind a branch, and has a type only when that of the branch's results is known
     late: set[str] = set()
-    for node in nodes:
+    for node in translation.ledger.clock.each(nodes):
         if part is not None and not inside.isdisjoint(node.output):
             for name in node.input:
                 if name in constants:

@@ -99,7 +99,7 @@ class _Reader:
 
     def network(self) -> Network:
         values: dict[str, Value] = {self._file.input: self._input()}
-        for node in self._file.nodes:
+        for node in self._translation.ledger.clock.each(self._file.nodes):
             operands: list[Value | None] = []
             for name in node.input:
                 if name and name not in values:

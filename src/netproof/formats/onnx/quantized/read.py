@@ -101,7 +101,7 @@ class Reader:
         file, path = self._file, self._path
         values: dict[str, Value] = {file.input: self._start()}
         softmax: SoftmaxScales | None = None
-        for node in file.nodes:
+        for node in self.translation.ledger.clock.each(file.nodes):
             operands: list[Value | None] = []
             for name in node.input:
                 if name and name not in values:

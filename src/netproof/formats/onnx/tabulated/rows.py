@@ -122,7 +122,14 @@ def _looked_up(
     sources = tuple((source, value.shape) for source, value in variables.items())
     rows = Rows(translation.path, name, nodes, known, sources, translation.opset, dict(translation.types), translate)
     limits = [LARGEST_CAST[part.sources[source][1]] for source, value in variables.items() for _ in range(value.size)]
-    first = next((found for k in range(_PROBED) if (found := rows.value((k,) * len(limits))) is not None), None)
+    first = next(
+        (
+            found
+            for k in translation.ledger.clock.each(range(_PROBED))
+            if (found := rows.value((k,) * len(limits))) is not None
+        ),
+        None,
+    )
     if first is None:
         raise NodeError("places that depend on the input, near 0 none of which there is")
     if not limits:

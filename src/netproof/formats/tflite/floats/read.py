@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx.read import network_of
 from netproof.formats.onnx.writing.float import OnnxWriter
@@ -31,7 +32,7 @@ def is_of_floats(model: Model) -> bool:
     return model.tensors[model.input].kind == "FLOAT32"
 
 
-def read_floats(path: Path, data: bytes, model: Model) -> Network:
+def read_floats(path: Path, data: bytes, model: Model, clock: Clock | None = None) -> Network:
     """The network of a file of floats.
 
     Raises
@@ -39,8 +40,8 @@ def read_floats(path: Path, data: bytes, model: Model) -> Network:
     FormatError : an operator, a type or a use of them that is not known; numbers that are NaN or infinite
     """
     try:
-        content = _onnx(path, model, Ledger(len(data)))
-        network = network_of(path, content, packed=len(data))
+        content = _onnx(path, model, Ledger(len(data), clock=clock))
+        network = network_of(path, content, packed=len(data), clock=clock)
     except ExhaustedError as exhausted:
         raise FormatError(path, exhausted.problem, exhausted.hint) from None
     except DamagedError as damage:  # options are read where they are needed

@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 
 from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 from netproof.formats.onnx.container.file import model_of
 from netproof.formats.onnx.forms import STANDARD
 from netproof.formats.onnx.read import network_of
 from netproof.formats.onnx.tensors import type_name
-from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, Or, parts_of
+from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Formula, Or, parts_of
 from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten, without_ends
 from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Comparison, Connective, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.declarations import Formula as StatedFormula
@@ -82,15 +83,15 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     arithmetic = arithmetic_of(statement)
     if arithmetic == "integer":
         return _ask_about_integers(statement, files, clock)
-    models = read_models(statement, files)
+    models = read_models(statement, files, clock)
     if arithmetic != "real":
         check_types(models, arithmetic)
     clock.look()
     inputs = _Inputs(statement)
     formulas = [map_elements(formula, inputs.place) for formula in statement.formulas]
-    whole = _ends_in_softmax(models, inputs, formulas) if arithmetic == "real" else None
+    whole = _ends_in_softmax(models, inputs, formulas, clock) if arithmetic == "real" else None
     if whole is None:
-        product = side_by_side(statement, models, inputs.number, len(inputs.elements), formulas)
+        product = side_by_side(statement, models, inputs.number, len(inputs.elements), formulas, clock)
     else:
         product = Product.of_one(whole.graph, models[0].results[0], inputs.number)
     clock.look()
@@ -127,7 +128,7 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
 
 def _ask_about_integers(statement: Statement, files: Mapping[str, Path], clock: Clock) -> AskedQuery:
     """A query about a network of integers, exactly: boxes of whole numbers, constraints on outputs."""
-    network = read_integers(statement, files)
+    network = read_integers(statement, files, clock)
     inputs = _Inputs(statement, merged=False)
     if any(len(monomial) > 1 for monomial in monomials_of(statement.formulas)):
         raise FormatError(statement.path, "multiplies integers, which is not done yet", "state it without products")
@@ -145,7 +146,9 @@ def _ask_about_integers(statement: Statement, files: Mapping[str, Path], clock: 
     return AskedQuery(network, question, StatedQuery(statement, inputs.number, "real"), stored)
 
 
-def _ends_in_softmax(models: Sequence[Model], inputs: _Inputs, formulas: Sequence[StatedFormula]) -> Network | None:
+def _ends_in_softmax(
+    models: Sequence[Model], inputs: _Inputs, formulas: Sequence[StatedFormula], clock: Clock
+) -> Network | None:
     """The one model of a query as a network by itself, without the softmax at its end; None where there is more to it.
 
     Where a query compares outputs, it is about the order of what the softmax takes.
@@ -159,7 +162,7 @@ def _ends_in_softmax(models: Sequence[Model], inputs: _Inputs, formulas: Sequenc
     types = {node.op_type for node in model_of(model.path, model.values.content).graph.node}
     if types.isdisjoint(("Softmax", "LogSoftmax")):
         return None
-    network = network_of(model.path, model.values.content)
+    network = network_of(model.path, model.values.content, clock=clock)
     return network if network.kept is Kept.ORDER and network.outputs == model.results[0].size else None
 
 

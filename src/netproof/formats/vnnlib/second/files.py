@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.clock import Clock
 from netproof.formats.instances import networks_by_name
 from netproof.formats.onnx.container.file import Given, model_of
 from netproof.formats.onnx.container.inner import every_node
@@ -46,7 +47,7 @@ class Model:
         return (*self.declared.of(Kind.HIDDEN), *self.declared.of(Kind.OUTPUT))
 
 
-def read_models(statement: Statement, files: Mapping[str, Path]) -> list[Model]:
+def read_models(statement: Statement, files: Mapping[str, Path], clock: Clock | None = None) -> list[Model]:
     """The models of all networks of a query; one that equals another shares the operators of its graph.
 
     Raises
@@ -67,7 +68,7 @@ def read_models(statement: Statement, files: Mapping[str, Path]) -> list[Model]:
         names, inputs = _names(path, data, declared)
         key = str(path), "\0".join(names)
         if key not in read:
-            read[key] = values_of(path, data, names)
+            read[key] = values_of(path, data, names, clock=clock)
         model = Model(declared, path, read[key], inputs)
         _check_inputs(model)
         _check_results(model)
@@ -104,7 +105,7 @@ def files_of(statement: Statement, given: str | Path | Mapping[str, Path]) -> di
     return files
 
 
-def read_integers(statement: Statement, files: Mapping[str, Path]) -> Network:
+def read_integers(statement: Statement, files: Mapping[str, Path], clock: Clock | None = None) -> Network:
     """The one network of a query about integers of 8 bits.
 
     Raises :class:`InputError` and :class:`FormatError` as :func:`read_models`; for what such a query cannot have: several networks, inputs
@@ -121,7 +122,7 @@ def read_integers(statement: Statement, files: Mapping[str, Path]) -> Network:
     path = files[declared.name]
     data = read_bytes(path, "network file")
     model = model_of(path, data)
-    network = network_of(path, data)
+    network = network_of(path, data, clock=clock)
     held = {tensor.name for tensor in model.graph.initializer}
     (given,) = [value for value in model.graph.input if value.name not in held]
     shapes = (network.input_shape, network.graph.output.shape)

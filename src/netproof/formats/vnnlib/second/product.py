@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from netproof.formats.clock import Clock
 from netproof.formats.vnnlib.second.declarations import Connective, Formula, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.files import Model
 from netproof.formats.vnnlib.second.monomials import add_products
@@ -50,7 +51,12 @@ class Product:
 
 
 def side_by_side(
-    statement: Statement, models: Sequence[Model], number: Sequence[int], inputs: int, formulas: Sequence[Formula]
+    statement: Statement,
+    models: Sequence[Model],
+    number: Sequence[int],
+    inputs: int,
+    formulas: Sequence[Formula],
+    clock: Clock,
 ) -> Product:
     """The models of a query as one graph.
 
@@ -59,6 +65,7 @@ def side_by_side(
     number : for every element of the query, which of the graph's inputs it is; -1 for hidden values and outputs
     inputs : how many inputs there are
     formulas : what the query asserts, about the elements that stand for others
+    clock : looked at between nodes of the graph
     """
     wanted = monomials_of(formulas)
     products = [monomial for monomial in wanted if len(monomial) > 1]
@@ -89,7 +96,7 @@ def side_by_side(
         )
     stored = drop_dead(builder.build(), last)
     unused = frozenset(range(inputs)) - reached
-    return Product(simplify(stored), stored, unused, number, outputs)
+    return Product(simplify(stored, clock.look), stored, unused, number, outputs)
 
 
 def _append(builder: GraphBuilder, model: Model, number: Sequence[int], inputs: int, reached: set[int]) -> int:

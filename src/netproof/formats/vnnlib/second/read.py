@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from netproof.errors import FormatError
-from netproof.formats.vnnlib.formulas import LARGEST_FORM, Clock
+from netproof.formats.clock import Clock
+from netproof.formats.vnnlib.formulas import LARGEST_FORM
 from netproof.formats.vnnlib.second.declarations import Comparison, Connective, Formula, Statement, Variable
 from netproof.formats.vnnlib.second.networks import NetworkReader
 from netproof.formats.vnnlib.second.polynomials import Polynomial, TooLargeError, combined, constant, product
