@@ -243,7 +243,7 @@ def test_a_deadline(tmp_path):
 )
 def test_a_deadline_inside_of_one_assertion(tmp_path, monkeypatch, formula):
     looks = itertools.count()
-    monkeypatch.setattr("netproof.formats.vnnlib.formulas.time", SimpleNamespace(monotonic=lambda: next(looks)))
+    monkeypatch.setattr("netproof.formats.clock.time", SimpleNamespace(monotonic=lambda: next(looks)))
     with pytest.raises(TimeLimitError):
         read(tmp_path, f"{NETWORK}(assert {formula})", deadline=6)
 
