@@ -230,6 +230,24 @@ def test_a_pipe_is_no_network(option, tiny_data, tmp_path):
     assert_one_line(piped, "is a pipe or a device, no property file")
 
 
+@pytest.mark.parametrize("which", ["labels", "certificate", "box", "record", "device"])
+def test_a_pipe_is_waited_for_nowhere(which, tiny_data, tmp_path):
+    """Nobody writes into it, so that whoever opens it as a file waits for ever."""
+    pipe = tmp_path / "run.json"
+    os.mkfifo(pipe)
+    asked = ["robust", tiny_data.network, "--images", tiny_data.images, "--index", "0"]
+    command = {
+        "labels": [*asked, "--eps", "1", "--labels", pipe],
+        "certificate": ["check", pipe, "--network", tiny_data.network],
+        "box": [*asked, "--labels", tiny_data.labels, "--box", pipe, pipe],
+        "record": ["report", tmp_path],
+        "device": [*asked, "--eps", "1", "--labels", "/dev/zero"],
+    }[which]
+    done = shell('exec timeout 60 "$@"', *command)
+    words = "cannot be read (it is a pipe or a device, no file)" if which == "record" else "is a pipe or a device, no "
+    assert_one_line(done, words)
+
+
 def test_a_folder_that_is_gone(tiny_data, tmp_path):
     gone = tmp_path / "here"
     gone.mkdir()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from netproof.errors import InputError
+from netproof.errors import FormatError, InputError
 from netproof.files import opened as files
 from netproof.files.durable import write_text
-from netproof.files.opened import read_bytes, whole_file, write_bytes
+from netproof.files.opened import NoFileError, open_file, read_bytes, read_raw, read_start, whole_file, write_bytes
 
 
 @pytest.mark.parametrize("how", ["bytes", "text"])
@@ -30,6 +30,34 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path, how: str):
     reader.join(30)
     assert got == [b"one two"]
     assert stat.S_ISFIFO(pipe.lstat().st_mode) and [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("read", [read_bytes, read_raw, lambda path, what: read_start(path, what, 4)])
+def test_a_pipe_is_not_read_and_not_waited_for(tmp_path: Path, read):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said: list[str] = []
+
+    def wait() -> None:
+        try:
+            read(pipe, "list of labels")
+        except FormatError as error:
+            said.append(str(error))
+
+    reader = threading.Thread(target=wait, daemon=True)
+    reader.start()
+    reader.join(30)
+    assert said == [f"{pipe}: is a pipe or a device, no list of labels; save what it gives as a file"]
+    with pytest.raises(NoFileError):
+        open_file(Path("/dev/null"))
+    with pytest.raises(IsADirectoryError):
+        open_file(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    for _ in range(3):
+        with pytest.raises(NoFileError):
+            open_file(pipe)
+    if before:  # and what was opened to find out is closed again
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_link_stays_and_its_file_is_written(tmp_path: Path):

@@ -19,7 +19,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.header import Header, decode_header, encode_header, version_of
 from netproof.errors import CertificateError
-from netproof.files.opened import read_bytes, write_bytes
+from netproof.files.opened import open_file, read_bytes, write_bytes
 
 __all__ = [
     "MEMORY",
@@ -93,7 +93,8 @@ def write(path: str | Path, certificate: Certificate, *, durable: bool = True) -
 def is_intact(path: str | Path) -> bool:
     """Whether a file is there and ends with the checksum of what it holds, as every certificate does."""
     try:
-        data = Path(path).read_bytes()
+        with open_file(Path(path)) as stream:
+            data = stream.read()
     except OSError:
         return False
     return data[:3] == SIGNATURE[:3] and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from netproof.files.opened import open_file
+
 _CHUNK = 1 << 20
 
 
@@ -33,7 +35,7 @@ class Digest:
         hashing = (
             hashlib.sha256() if self.kind == "sha256" else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         )
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             while chunk := stream.read(_CHUNK):
                 hashing.update(chunk)
         return Digest(self.kind, hashing.hexdigest())

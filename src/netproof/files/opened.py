@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -58,27 +59,47 @@ def read_raw(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
 def read_start(path: str | Path, what: str, size: int) -> bytes:
     """The first ``size`` bytes of a file's content, decompressed where it is gzip.
 
-    Raises as :func:`read_bytes`, and for a pipe or a device: whoever looks at its start reads it again, and would get the rest, or wait.
+    Raises as :func:`read_bytes`.
     """
     path = as_path(path, what)
-    with suppress(OSError, ValueError):
-        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
-            problem = f"is a pipe or a device, no {what}, of which the start is read and then all of it"
-            raise FormatError(path, problem, "save what it gives as a file")
     data = _start(path, what, size)
     if data[:2] != _GZIP:
         return data
     return _unpacked(path, _start(path, what, (size << 4) + (1 << 16)), size)
 
 
+class NoFileError(OSError):
+    """What is to be read is a pipe, a socket or a device: whoever reads one waits for what may never come, or reads for ever."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A stream of a file on a disk, opened without waiting for anybody; every file that netproof reads is opened by this.
+
+    Raises ``OSError``, :class:`NoFileError` among them, and ``ValueError`` for what is no file name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise NoFileError(errno.EINVAL, "it is a pipe or a device, no file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def _start(path: Path, what: str, size: int) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return _at_most(stream, size)
     except FileNotFoundError:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
         raise FormatError(path, f"is a folder, no {what}", "name the file inside it") from None
+    except NoFileError:
+        raise FormatError(path, f"is a pipe or a device, no {what}", "save what it gives as a file") from None
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     except ValueError:

@@ -14,7 +14,7 @@ from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import FormatError, InputError
 from netproof.files.lock import is_held
-from netproof.files.opened import read_bytes
+from netproof.files.opened import open_file, read_bytes
 from netproof.report.summary import Summary, contradicts, summarize
 from netproof.runs.certify import SUFFIX
 from netproof.runs.radii.rows import EXACT, OPEN, RadiusRow
@@ -208,7 +208,7 @@ def read_times(path: Path) -> dict[str, Row]:
 def _radii(path: Path) -> dict[str, RadiusRow] | None:
     """The rows of a run about radii; None where it is about verdicts."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             first = stream.readline(1 << 12)
     except OSError:
         return None

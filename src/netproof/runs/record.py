@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from netproof.benchmarks.base import ABSENT
 from netproof.errors import InputError
 from netproof.files.durable import write_json
+from netproof.files.opened import open_file
 from netproof.runs.machine import machine
 from netproof.version import netproof_version
 
@@ -207,7 +208,8 @@ class RunRecord:
         """Read ``run.json``; raises :class:`InputError` where it is missing or not one."""
         path = folder / FILE
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            with open_file(path) as stream:
+                document = json.loads(stream.read().decode("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             if folder.is_file():
                 hint = f"give the folder of a run{f': {folder.parent}' if (folder.parent / FILE).is_file() else ''}"

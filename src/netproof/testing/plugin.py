@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from netproof.arguments.words import printable
+from netproof.files.opened import open_file
 
 if TYPE_CHECKING:
     from netproof.asking.keeping import Answered
@@ -41,7 +42,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PromiseFil
 
 def _speaks_of_us(file: Path) -> bool:
     try:
-        return b"netproof" in file.read_bytes()
+        with open_file(file) as stream:
+            return b"netproof" in stream.read()
     except OSError:  # which is for whoever wants something of that file to say
         return False
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
+from netproof.files.opened import NoFileError, open_file
 
 _CHUNK = 1 << 20
 
@@ -93,7 +94,7 @@ def file_sha256(path: str | Path, what: str, *, limit: int) -> str:
     """The SHA-256 of a file, read in pieces; raises :class:`FormatError` where it cannot be read or is too large."""
     path, digest, size = Path(path), hashlib.sha256(), 0
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
@@ -103,6 +104,8 @@ def file_sha256(path: str | Path, what: str, *, limit: int) -> str:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
         raise FormatError(path, f"is a folder, no {what}", "name the file inside it") from None
+    except NoFileError:
+        raise FormatError(path, f"is a pipe or a device, no {what}", "save what it gives as a file") from None
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     return digest.hexdigest()

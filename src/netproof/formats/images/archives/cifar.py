@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError
+from netproof.files.opened import open_file
 from netproof.formats.images.archives.pickled import read_cifar_pickle
 from netproof.formats.images.set import ImageSet, check_published
 
@@ -128,7 +129,7 @@ def _read_members(path: Path, split: Split) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         with (
-            path.open("rb") as file,
+            open_file(path) as file,
             gzip.GzipFile(fileobj=file) as unpacked,
             tarfile.open(fileobj=cast("IO[bytes]", bounded := _Bounded(unpacked, path)), mode="r|") as archive,
         ):

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from netproof.errors import FormatError
+from netproof.files.opened import open_file
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.set import ImageSet, check_published, crop_window
 
@@ -55,7 +56,7 @@ def read_tiny_imagenet(path: str | Path, split: Split = "val", *, crop: int = 56
     if check:
         check_published(path, "TinyImageNet archive", (SHA256,), limit=_PACKED_LIMIT)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _Reader(path, archive).read(split, window)
     except FileNotFoundError:
         raise FormatError(path, "no such TinyImageNet archive", "check the path") from None
