@@ -1,6 +1,6 @@
 """The engine of float networks against whatever knows better: sampled points, HiGHS, rational arithmetic.
 
-    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile,questions,networks] [--log FILE]
+    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile,questions,networks,later] [--log FILE]
         [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B] [--again]
 
 Parts, each a list of cases:
@@ -13,7 +13,9 @@ Parts, each a list of cases:
 * ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``);
 * ``questions``: hostile questions as files, networks of all operators with any property (``question_campaign.py``);
   ``--seconds`` are of processor time there;
-* ``networks``: queries in VNN-LIB 2.0 about one to three networks, on all points of a grid (``several_cases.py``).
+* ``networks``: queries in VNN-LIB 2.0 about one to three networks, on all points of a grid (``several_cases.py``);
+* ``later``: inputs that no network takes, without ends or with ends that cross, of the real numbers and of float types
+  (``later_cases.py``).
 
 What has been asked is a line of the log; the same command goes on where the last one stopped. The last lines sum the log
 up. The exit code is 1 where anything disagrees.
@@ -38,13 +40,14 @@ if __name__ == "__main__":  # run as a script: its own folder is on the path, th
 from differential import float_cases, float_data, float_hostile, question_campaign
 from differential.campaign_log import Case, Outcome, read_log, run, summary
 from differential.float_ways import TRAITS, choices
+from differential.later_cases import later_cases
 from differential.several_cases import several_cases
 from netproof.property import Property
 from netproof.query import Query, Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
-PARTS = ("ranges", "attained", "random", "hostile", "questions", "networks")
+PARTS = ("ranges", "attained", "random", "hostile", "questions", "networks", "later")
 
 
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
@@ -135,6 +138,8 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             yield from question_campaign.cases("real", options.seed, numbers, options.seconds, options.log.parent)
         elif part == "networks":
             yield from several_cases(options.seed, numbers, options.seconds)
+        elif part == "later":
+            yield from later_cases(options.seed, numbers, options.seconds)
         else:
             raise SystemExit(f"error: there is no part '{part}'; known: {', '.join(PARTS)}")
 

@@ -13,9 +13,13 @@ import pytest
 import torch
 
 from differential import float_campaign as tool
-from differential import float_cases, float_data, float_hostile, several_cases
+from differential import float_cases, float_data, float_hostile, later_cases, several_cases
+from differential.question_formulas import holds
 from netproof.bounds.region import Region
+from netproof.formats.vnnlib.formulas import Bounds
+from netproof.formats.vnnlib.second import ask as asking
 from netproof.query import Result, Verdict
+from netproof.result import Witness
 
 SCRIPT = Path(tool.__file__)
 #: instances of different folders that are cheap
@@ -95,6 +99,47 @@ def test_an_engine_that_finds_too_much_is_found_out(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(tool, "verify", lambda query, settings: Result(Verdict.SAT, 0.0, "attack"))
     assert run(tmp_path / "log", "--parts", "random", "--count", "6") == 1
     assert "out of reach" in capsys.readouterr().out
+
+
+def later(limit: int, *, wanted: bool = True) -> list[str]:
+    """What disagrees in the cases about inputs that no network takes, until something does or they end."""
+    for number in range(limit):
+        wrong, _ = later_cases.judged(0, number, 0.05)
+        if wrong and wanted:
+            return wrong
+        assert not wrong
+    return []
+
+
+def test_inputs_that_no_network_takes_and_ends_that_cross():
+    assert not later(12, wanted=False)
+    cases = [later_cases.later_case(0, number) for number in range(60)]
+    assert {case.kind for case in cases} == set(later_cases.KINDS)
+    assert sum(len(case.used) < case.inputs for case in cases) > 20
+    again = later_cases.later_case(0, 7)
+    assert again.text(1) == cases[7].text(1) and again.points == cases[7].points
+    # Some are empty as written and not as rounded, which is seen by a point that meets one reading only.
+    split = [case for case in cases if case.type != "real" and case.answer() is not None]
+    assert any(not holds(case.formula, case.answer(), case.outputs(case.answer())) for case in split)
+
+
+def test_an_input_that_is_fixed_because_no_network_takes_it_is_found_out(monkeypatch):
+    monkeypatch.setattr(asking, "monomials_of", lambda formulas: [])
+    monkeypatch.setattr(asking, "largest_number", lambda type_: None)
+    assert any("unsat, but" in text for text in later(200))
+
+
+def test_ends_that_are_read_in_one_way_only_are_found_out(monkeypatch):
+    monkeypatch.setattr(Bounds, "uncrossed", lambda self, nearest: self)
+    assert "unsat, but" in later(200)[0]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNSAT, Verdict.SAT])
+def test_verdicts_about_such_inputs_that_are_too_much_are_found_out(verdict, monkeypatch):
+    witness = Witness(torch.zeros(4), torch.zeros(2))
+    result = Result(verdict, 0.0, "made up", witness=witness if verdict is Verdict.SAT else None)
+    monkeypatch.setattr(later_cases, "verify", lambda *arguments, **options: result)
+    assert verdict.value in later(40)[0]
 
 
 @pytest.mark.parametrize("kind", ["intervals", "forms", "boxes", "crown", "alpha", "splits"])
