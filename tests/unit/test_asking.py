@@ -66,16 +66,24 @@ def test_radii_with_their_units(text, unit, value, words):
         ("1/0", PIXELS, ("'1/0'",)),
         ("", PIXELS, ("''",)),
         ("9" * 80, LEVELS, ("0 or more",)),
-        ("1e400", FLOATS, ()),
+        *(
+            ("1e400", unit, ("'1e400', beyond all float32 values", "give 1e38 or less"))
+            for unit in (LEVELS, PIXELS, RAW, FLOATS)
+        ),
+        ("1e30", LEVELS, ("grey levels or a share", "give whole grey levels, or")),
     ],
 )
 def test_radii_that_could_be_either_or_are_none(text, unit, parts):
-    if not parts:
-        assert reach_of(text, unit).value == Fraction(10) ** 400
-        return
     with pytest.raises(InputError) as refused:
         reach_of(text, unit)
     assert all(part in str(refused.value) for part in ("--eps", *parts)), str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+def test_large_radii_are_not_written_out_in_grey_levels():
+    assert reach_of("1e30", PIXELS).words == "1e30 of pixels from 0 to 1"
+    assert reach_of("1e6", PIXELS).words == "1e6 (255000000 grey levels) of pixels from 0 to 1"
+    assert reach_of("1e38", FLOATS).value == Fraction(10) ** 38
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,10 @@ _LEVELS = re.compile(r"(\d{1,9})\s*(?:grey|gray|g)(?:\s*levels?)?", re.IGNORECAS
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _LONGEST = 60
 _NEAR = Fraction(1, 10**4)
+#: no radius is larger: no float32 value is
+_LARGEST = 10**38
+#: grey levels of more digits are not written out
+_SHOWN = 10**9
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ def _stated(text: str, option: str) -> tuple[Fraction, bool]:
     if value is None or value < 0:
         problem = f"the radius is '{text[:40]}'"
         raise InputError(option, problem, "give 0 or more: 2/255, 0.01, or whole grey levels as 2 or 2grey")
+    if value > _LARGEST:
+        raise InputError(option, f"the radius is '{text}', beyond all float32 values", "give 1e38 or less")
     return value, bool(levels)
 
 
@@ -110,7 +116,8 @@ def _whole_levels(text: str, value: Fraction, unit: Unit, option: str) -> Fracti
     assert unit.levels is not None
     if value > 1 or (value == 1 and "/" not in text):
         problem = f"'{text}' could be grey levels or a share of the range of inputs"
-        raise InputError(option, problem, f"give {max(1, round(value))} for grey levels, or a share of at most 1")
+        near = f"{max(1, round(value))} for" if value < _SHOWN else "whole"
+        raise InputError(option, problem, f"give {near} grey levels, or a share of at most 1")
     found = value * unit.levels
     if found.denominator != 1:
         low, near = int(found), round(found)
@@ -147,7 +154,7 @@ def _of_real_numbers(text: str, value: Fraction, unit: Unit, option: str, *, who
         )
         raise InputError(option, problem, f"give {grey}, or {text}.0 {unit.words}")
     said = text
-    if unit.levels is not None and (value / scale).denominator == 1:
+    if unit.levels is not None and (value / scale).denominator == 1 and value / scale < _SHOWN:
         said += f" ({_level_words(int(value / scale))})"
     return Reach(value, f"{said} {unit.words}")
 
