@@ -6,6 +6,7 @@ import gzip
 import itertools
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+import netproof
 from netproof.errors import FormatError
 from netproof.formats import ledger
 from netproof.formats.ledger import ExhaustedError, Ledger
@@ -22,6 +24,9 @@ from netproof.formats.onnx.read import read_onnx
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from onnx_models import model, node, save
+from qonnx_models import QonnxModel
+from quantized_models import Model
+from tflite_files import TFLiteFile
 
 
 def ints(*values: int) -> np.ndarray[Any, Any]:
@@ -126,6 +131,61 @@ def test_a_maximum_of_many_takes_no_minutes(operator: str, axes: int, tmp_path: 
     begun = time.process_time()
     assert read_onnx(path).outputs == 1
     assert time.process_time() - begun < 30  # of the square it would be hours
+
+
+def _pooled_qdq(folder: Path, size: int) -> Path:
+    made = Model((1, 1, 1, size))
+    value = made.dequantize(made.quantize("x", 0.5, 0, "q"), 0.5, 0, "d")
+    value = made.node("MaxPool", [value], "m", kernel_shape=[1, size])
+    made.dequantize(made.quantize(value, 0.5, 0, "p"), 0.5, 0, "y")
+    return made.save(folder / "qdq.onnx")
+
+
+def _pooled_qonnx(folder: Path, size: int) -> Path:
+    made = QonnxModel((1, 1, 1, size))
+    value = made.node("MaxPool", [made.quant("x", "q", 0.5, 4)], "m", kernel_shape=[1, size])
+    made.quant(value, "y", 0.5, 4)
+    return made.save(folder / "qonnx.onnx")
+
+
+def _pooled_tflite(folder: Path, size: int) -> Path:
+    made = TFLiteFile()
+    x, y = made.tensor((1, 1, size, 1), 0.5, 0), made.tensor((1, 1, 1, 1), 0.5, 0)
+    window = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1), 3: ("i", size), 4: ("i", 1), 5: ("b", 0)}
+    made.operator("MAX_POOL_2D", [x], [y], window)
+    (folder / "codes.tflite").write_bytes(made.bytes(x, y))
+    return folder / "codes.tflite"
+
+
+@pytest.mark.parametrize("make", [_pooled_qdq, _pooled_qonnx, _pooled_tflite])
+def test_a_quantized_maximum_of_many_is_made_of_few_numbers(
+    make: Callable[[Path, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: the numbers that indices are made of, and the room that is asked for, grow with the window."""
+    made: list[int] = []
+    room: list[int] = []
+    counted, allocate = np.arange, Ledger.allocate
+
+    def arange(*arguments: Any, **options: Any) -> Any:
+        array = counted(*arguments, **options)
+        made.append(array.size)
+        return array
+
+    def account(self: Ledger, size: int) -> None:
+        room.append(size)
+        allocate(self, size)
+
+    monkeypatch.setattr(np, "arange", arange)
+    monkeypatch.setattr(Ledger, "allocate", account)
+    spent = []
+    for size in (512, 4096):
+        path = make(tmp_path, size)
+        del made[:], room[:]
+        assert netproof.load(path).outputs == 1
+        spent.append((sum(made), sum(room)))
+    for few, many in zip(*spent, strict=True):
+        assert many < 16 * few + (1 << 16)  # of the square it would be 64 times as much
+    assert spent[1][0] < 64 * 4096  # an index of all entries for each of them has 4096 times as many
 
 
 def test_nodes_and_what_they_become_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ def max_pool(translation: Translation, call: Call) -> Value:
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
         places = np.where(inside, positions, first[:, None])
-        translation.ledger.allocate(16 * places.shape[1] * index.size)
+        translation.ledger.allocate(16 * places.size * (index.size // index.shape[axis + 1]))
         taken = np.stack([np.take(index, places[:, k], axis + 1) for k in range(places.shape[1])])
         value = _largest(translation, f"{call.name}/axis{axis}", value, taken)
         index = np.arange(taken[0].size).reshape(taken.shape[1:])
