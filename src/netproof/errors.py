@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from os import PathLike
 
+#: characters of what is wrong, and of what can be done: a file may put a list of millions into either
+_LONGEST = 1000
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+
 
 class NetproofError(Exception):
     """Base class of every error that is the input's or the environment's, not a defect of netproof."""
@@ -25,9 +32,9 @@ class InputError(NetproofError):
 
     def __init__(self, source: str | PathLike[str], problem: str, hint: str) -> None:
         self.source = str(source)
-        self.problem = problem
-        self.hint = hint
-        super().__init__(f"{self.source}: {problem}; {hint}")
+        self.problem = _shortened(problem)
+        self.hint = _shortened(hint)
+        super().__init__(f"{self.source}: {self.problem}; {self.hint}")
 
 
 class FormatError(InputError):
@@ -61,8 +68,8 @@ class ProofError(NetproofError):
 
     def __init__(self, source: str | PathLike[str], problem: str) -> None:
         self.source = str(source)
-        self.problem = problem
-        super().__init__(f"{self.source}: does not prove its claim: {problem}")
+        self.problem = _shortened(problem)
+        super().__init__(f"{self.source}: does not prove its claim: {self.problem}")
 
 
 class NoEvidenceError(NetproofError):
@@ -76,5 +83,5 @@ class NoEvidenceError(NetproofError):
 
     def __init__(self, source: str | PathLike[str], problem: str) -> None:
         self.source = str(source)
-        self.problem = problem
-        super().__init__(f"{self.source}: no evidence of the verdict, which stands: {problem}")
+        self.problem = _shortened(problem)
+        super().__init__(f"{self.source}: no evidence of the verdict, which stands: {self.problem}")

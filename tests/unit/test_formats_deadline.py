@@ -6,16 +6,20 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 import torch
 
 import netproof
-from netproof.errors import TimeLimitError
+from netproof.errors import FormatError, TimeLimitError
 from netproof.formats import clock
+from netproof.formats.clock import Clock
 from netproof.formats.keras.write import write_keras_h5
 from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
+from netproof.formats.vnnlib import tokens
+from netproof.formats.vnnlib.second import words
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.constants import _known, fold_constants
 from netproof.graph.passes.simplify import simplify
@@ -195,3 +199,34 @@ def test_a_query_of_the_later_version_answers_timeout_likewise(tmp_path, cli, lo
     )
     ran = cli("verify", str(asked), "--network", f"f={path}", "--timeout", "60")
     assert ran.code == 0 and ran.out == "timed-out\n"
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_texts_are_taken_apart_in_parts_that_make_no_difference(version, monkeypatch):
+    monkeypatch.setattr(tokens, "_PART", 20)
+    monkeypatch.setattr(tokens, "_MATCHES", 3)
+    pattern, marks = (tokens._WORD, '"|') if version == "1.0" else (words._WORD, "")
+    random = Random(7)
+    for _ in range(600):
+        alphabet = random.choice(("()ab \n;", '()ab "|\n;\r', '<=0.1-X[,] \n;"a'))
+        text = "".join(random.choices(alphabet, k=random.randint(0, 300)))
+        whole = [word for word in pattern.findall(text) if word]
+        assert tokens.words_of(pattern, "p", text, 1000, Clock("p", None), marks) == whole, text
+
+
+@pytest.mark.parametrize("text", ["(a b)\n" * 400_000, "(a b) " * 400_000, '(a "b")\n' * 300_000])
+def test_words_are_looked_for_until_the_deadline(text, looks):
+    """Lines, one long line, and words that may go over several lines."""
+    found = tokens.words_of(tokens._WORD, "p", text, 10**7, Clock("p", 1e9), '"|')
+    assert len(found) == 4 * text.count("(") and len(looks) >= 4
+    with pytest.raises(TimeLimitError):
+        tokens.words_of(tokens._WORD, "p", text, 10**7, Clock("p", len(looks) + 2.0), '"|')
+    with pytest.raises(FormatError, match="has more than 1000 words"):
+        tokens.words_of(tokens._WORD, "p", text, 1000, Clock("p", None), '"|')
+
+
+def test_what_a_file_puts_into_a_message_is_cut(tmp_path):
+    made = model([node("Transpose", ["x"], perm=[0] * 300_000)], (1, 2))
+    with pytest.raises(FormatError, match="Transpose") as refused:
+        netproof.load(save(tmp_path / "long.onnx", made))
+    assert len(str(refused.value)) < 3000 and " ... " in str(refused.value)

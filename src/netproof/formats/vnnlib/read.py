@@ -56,8 +56,8 @@ def read_vnnlib(path: str | Path, *, deadline: float | None = None) -> Property:
 class _Reader:
     def __init__(self, path: str | Path, text: str, deadline: float | None) -> None:
         self._path = path
-        self._tokens = Tokens(path, text)
         self._clock = Clock(path, deadline)
+        self._tokens = Tokens(path, text, self._clock)
         self._declared: dict[str, set[int]] = {"X": set(), "Y": set()}
         self._linear = LinearReader(self._tokens, self._declared)
         self._bounds = Bounds()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from netproof.errors import FormatError
+from netproof.formats.clock import Clock
 
 #: white space and comments, which are no words, or one word. What follows a string or a quoted symbol directly, or a
 #: quote that follows a word directly, is taken with it, and refused.
@@ -32,8 +33,43 @@ _BARRED = re.compile(r"\|([XY]_[0-9]+|and|or|true|false|Real|[<>]=?|[=+*/-])\|",
 _HINT = "correct the file, or write it again as VNN-LIB 1.0"
 #: what is wrong with VNN-LIB 2, and the hint
 LATER_VERSION = ("is VNN-LIB of a later version", "give the property in VNN-LIB 1.0")
-#: beyond that a file is refused, and texts that can hold so many are counted before they are taken apart
+#: beyond that a file is refused
 _MOST_WORDS = 6_000_000
+#: characters of a text that are taken apart between two looks at the clock, and matches where no line ends nearby
+_PART, _MATCHES = 1 << 19, 1 << 16
+
+
+def words_of(
+    pattern: re.Pattern[str], path: str | Path, text: str, most: int, clock: Clock, several_lines: str
+) -> list[str]:
+    """The words of a text: what the pattern's group finds, one match behind the other.
+
+    Parameters
+    ----------
+    pattern : every character belongs to a match, and no match goes on behind a line feed, but for those with ``several_lines``
+    most : words
+    several_lines : characters that words have in which lines may end
+
+    Raises
+    ------
+    FormatError : more words than that
+    TimeLimitError : the clock's deadline is over
+    """
+    words: list[str] = []
+    at, by_lines = 0, not any(mark in text for mark in several_lines)
+    while at < len(text):
+        clock.look()
+        end = (text.find("\n", at + _PART) + 1 if by_lines else 0) or len(text)
+        if end - at <= 4 * _PART:
+            words.extend(filter(None, pattern.findall(text, at, end)))
+            at = end
+        else:  # one long line, or one that ends inside of a word: no more than so many words
+            found = list(itertools.islice(pattern.finditer(text, at), _MATCHES))
+            words.extend(filter(None, (match.group(1) for match in found)))
+            at = found[-1].end() if found else len(text)
+        if len(words) > most:
+            raise FormatError(path, f"has more than {most} words", "split the file")
+    return words
 
 
 class Tokens:
@@ -46,17 +82,14 @@ class Tokens:
     Raises
     ------
     FormatError : a word that is none, a string or quoted symbol that is never closed, too many words
+    TimeLimitError : the clock's deadline is over
     """
 
-    def __init__(self, path: str | Path, text: str) -> None:
+    def __init__(self, path: str | Path, text: str, clock: Clock) -> None:
         self._path = path
         self._text = text
-        if len(text) > _MOST_WORDS:
-            further = (match for match in _WORD.finditer(text) if match.group(1))
-            if next(itertools.islice(further, _MOST_WORDS, None), None) is not None:
-                raise FormatError(path, f"has more than {_MOST_WORDS} words", "split the file")
-        self.words: list[str] = [word for word in _WORD.findall(text) if word]
-        strange = {word for word in set(self.words) if not _KNOWN.fullmatch(word)}
+        self.words = words_of(_WORD, path, text, _MOST_WORDS, clock, several_lines='"|')
+        strange = {word for word in clock.each(set(self.words)) if not _KNOWN.fullmatch(word)}
         if strange:
             self._refuse(next(number for number, word in enumerate(self.words) if word in strange))
         if "|" in text:

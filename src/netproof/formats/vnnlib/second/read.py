@@ -76,7 +76,7 @@ class _Type:
 class _Reader:
     def __init__(self, path: str | Path, text: str, clock: Clock) -> None:
         self._path, self._clock = path, clock
-        self._words = Words(path, text)
+        self._words = Words(path, text, clock)
         self._variables: dict[str, Variable] = {}
         self._numbers: dict[str, Fraction] = {}
         self._comparisons = 0

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from netproof.errors import FormatError
-from netproof.formats.vnnlib.tokens import printable
+from netproof.formats.clock import Clock
+from netproof.formats.vnnlib.tokens import printable, words_of
 
 #: white space and comments, which are no words, or one word; at last, whatever is none
 _WORD = re.compile(
@@ -42,17 +43,14 @@ class Words:
     Raises
     ------
     FormatError : a word that is none, too many words
+    TimeLimitError : the clock's deadline is over
     """
 
-    def __init__(self, path: str | Path, text: str) -> None:
+    def __init__(self, path: str | Path, text: str, clock: Clock) -> None:
         self.path = path
         self._text = text
-        if len(text) > _MOST_WORDS:
-            further = (match for match in _WORD.finditer(text) if match.group(1))
-            if next(itertools.islice(further, _MOST_WORDS, None), None) is not None:
-                raise FormatError(path, f"has more than {_MOST_WORDS} words", "split the file")
-        self.words: list[str] = [word for word in _WORD.findall(text) if word]
-        strange = {word for word in set(self.words) if not _KNOWN.fullmatch(word)}
+        self.words = words_of(_WORD, path, text, _MOST_WORDS, clock, several_lines="")
+        strange = {word for word in clock.each(set(self.words)) if not _KNOWN.fullmatch(word)}
         if strange:
             self._refuse(next(number for number, word in enumerate(self.words) if word in strange))
 
