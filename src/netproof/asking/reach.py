@@ -116,8 +116,8 @@ def _whole_levels(text: str, value: Fraction, unit: Unit, option: str) -> Fracti
     assert unit.levels is not None
     if value > 1 or (value == 1 and "/" not in text):
         problem = f"'{text}' could be grey levels or a share of the range of inputs"
-        near = f"{max(1, round(value))} for" if value < _SHOWN else "whole"
-        raise InputError(option, problem, f"give {near} grey levels, or a share of at most 1")
+        levels = f"{max(1, round(value))} for" if value < _SHOWN else "whole"
+        raise InputError(option, problem, f"give {levels} grey levels, or a share of at most 1")
     found = value * unit.levels
     if found.denominator != 1:
         low, near = int(found), round(found)
