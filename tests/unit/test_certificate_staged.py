@@ -82,6 +82,25 @@ def test_what_is_known_is_used_where_enough_is_open(evaluation, root, whole, mon
     assert same(taken(evaluation, root, known), whole)
 
 
+def test_only_open_neurons_count(evaluation, monkeypatch):
+    center = np.array([0.5, -0.3, 0.7])
+    root = evaluation.root(center - 0.3, center + 0.3)
+    whole = evaluation.derive(root, CROWN)
+    is_open = sum(int(((low < 0) & (high > 0)).sum()) for low, high in zip(root.low, root.high, strict=True))
+    assert is_open < 35
+    monkeypatch.setattr(tool, "_MANY", is_open + 1)
+    assert same(taken(evaluation, root, known_of(whole)), whole)
+    monkeypatch.setattr(tool, "_MANY", is_open)
+    assert not same(taken(evaluation, root, known_of(whole)), whole)
+
+
+def test_whoever_waits_is_asked_on_the_way(evaluation, root, whole):
+    looks = []
+    watched = Evaluation(evaluation.network, evaluation.numbers, lambda: looks.append(0))
+    assert not same(taken(watched, root, known_of(whole)), whole)
+    assert len(looks) >= len(evaluation.network.nodes) - 1
+
+
 def test_it_is_made_wider_by_a_share_of_what_a_value_can_be(evaluation, root, whole):
     found = taken(evaluation, root, known_of(whole))
     for k, operand in enumerate(evaluation.operands):
@@ -126,6 +145,10 @@ def test_a_sign_is_left_as_the_rule_leaves_it(evaluation):
     assert off.any() and on.any()
     assert (found.low[1][0, off] == root.low[1][0, off]).all()
     assert (found.high[1][0, on] == root.high[1][0, on]).all()
+    # Also where a search went on after that, which the rule does not.
+    further = known_of(whole)
+    further[1][0][off], further[1][1][on] = further[1][0][off] / 2, (further[1][0] + further[1][1])[on] / 2
+    assert same(taken(evaluation, root, further), found)
     # A search may know a sign that the rule does not find: nothing is claimed by it.
     known = known_of(whole)
     low, high = known[1]
