@@ -351,7 +351,8 @@ def _different(constraints: Conditions) -> tuple[Tensor, Tensor]:
         constraints.outputs[..., :0] if inputs is None else inputs,
         constraints.threshold[..., None],
     ]
-    return torch.unique(torch.cat(parts, -1).flatten(0, 1), dim=0, return_inverse=True)
+    different, which = torch.unique(torch.cat(parts, -1).flatten(0, 1), dim=0, return_inverse=True)
+    return different, which
 
 
 def _confined(region: Region, cases: Tensor, slopes: Tensor, value: Tensor) -> tuple[Region, Tensor]:
