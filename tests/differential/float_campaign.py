@@ -1,6 +1,6 @@
 """The engine of float networks against whatever knows better: sampled points, HiGHS, rational arithmetic.
 
-    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile,questions,networks,later] [--log FILE]
+PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later")
         [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B] [--again]
 
 Parts, each a list of cases:
@@ -11,6 +11,8 @@ Parts, each a list of cases:
   attack switched off; nor is the property itself where a point meets it;
 * ``random``: small random networks whose truth at the edge is known (``float_cases.py``), the engine run in several ways;
 * ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``);
+* ``operators``: random graphs of all operators (``operator_maker.py``) agree with onnxruntime, and a condition that a point just
+  meets is never refuted, attack switched off, in three ways of searching;
 * ``questions``: hostile questions as files, networks of all operators with any property (``question_campaign.py``);
   ``--seconds`` are of processor time there;
 * ``networks``: queries in VNN-LIB 2.0 about one to three networks, on all points of a grid (``several_cases.py``);
@@ -46,8 +48,9 @@ from netproof.property import Property
 from netproof.query import Query, Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
+from onnx_models import assert_agrees, random_inputs
 
-PARTS = ("ranges", "attained", "random", "hostile", "questions", "networks", "later")
+PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later")
 
 
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
@@ -115,9 +118,40 @@ def judge_hostile(seed: int, number: int, seconds: float) -> Outcome:
     return wrong, dict(figures)
 
 
+def judge_operators(seed: int, number: int, seconds: float) -> Outcome:
+    """A random graph of all operators: onnxruntime agrees, and no verdict denies what a point attains."""
+    kinds = float_cases.KINDS
+    case = float_cases.random_case(seed, number * len(kinds) + kinds.index("operators"))
+    wrong: list[str] = []
+    figures: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        network = float_cases.read(case, folder)
+        plain = float_cases.read_plain(case, folder)
+        try:
+            assert_agrees(folder / f"{case.name}.onnx", random_inputs(network.graph.input.shape, seed=number), 1e-4)
+        except AssertionError as error:
+            wrong.append(f"onnxruntime gives something else: {error}")
+    random = np.random.default_rng([seed, number, 1])
+    reached = [
+        [float_cases.best_point(plain, part, conjunction, random)[1] for conjunction in part.conjunctions]
+        for part in case.parts
+    ]
+    for what, shift in (("attained", -1e-6), ("beyond", 1e-2)):
+        shifts = [[value + shift * (1 + abs(value)) for value in row] for row in reached]
+        statement = float_cases.property_of(float_cases.moved(case, shifts))
+        for trait in ("blind", "inputs", "signs"):
+            verdict = ask(statement.question(network), trait, seconds, number)
+            figures[f"{what} {verdict.value}"] += 1
+            if what == "attained" and verdict is Verdict.UNSAT:
+                wrong.append(f"unsat ({trait}), but a point attains it")
+    return wrong, dict(figures)
+
+
 def cases(options: argparse.Namespace) -> Iterator[Case]:
     """All cases that were asked for, part by part."""
     numbers = range(options.first, options.first + options.count)
+    judges = {"random": judge_random, "hostile": judge_hostile, "operators": judge_operators}
     for part in options.parts.split(","):
         if part in ("ranges", "attained"):
             if options.data is None:
@@ -127,8 +161,8 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
                 : options.count
             ]:
                 yield Case(f"{part}:{item.name}", lambda item=item, check=check: check(item, options.seconds))
-        elif part in ("random", "hostile"):
-            judge = judge_random if part == "random" else judge_hostile
+        elif part in judges:
+            judge = judges[part]
             for number in numbers:
                 yield Case(
                     f"{part}:{options.seed}:{number}",

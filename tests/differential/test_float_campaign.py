@@ -30,7 +30,7 @@ def run(log: Path, *options: str) -> int:
     return tool.main(["--log", str(log), "--seconds", "0.3", *options])
 
 
-@pytest.mark.parametrize("part", ["random", "hostile"])
+@pytest.mark.parametrize("part", ["random", "hostile", "operators"])
 def test_nothing_disagrees(part, tmp_path, capsys):
     log = tmp_path / "log"
     assert run(log, "--parts", part, "--count", "18") == 0
@@ -42,6 +42,9 @@ def test_nothing_disagrees(part, tmp_path, capsys):
         assert sum(line["figures"]["with truth"] for line in lines) >= 9
         for wanted in ("below sat", "above unsat"):
             assert sum(wanted in names for names in figures) >= 2
+    if part == "operators":
+        assert any("beyond unsat" in names for names in figures)
+        assert not any("attained unsat" in names for names in figures)
 
 
 @pytest.mark.parametrize("part", ["ranges", "attained"])

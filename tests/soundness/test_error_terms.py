@@ -18,7 +18,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges import reduce
-from netproof.bounds.ranges.forms import _between_lines, _Form, form_ranges
+from netproof.bounds.ranges.forms import Form, _between_lines, form_ranges
 from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
@@ -214,7 +214,7 @@ def test_a_form_between_two_lines(slope):
     for _ in range(60):
         size = 10.0 ** random.uniform(-8, 8)
         center, reach = float(random.normal() * size), float(abs(random.normal()) * size)
-        form = _Form(double([[center]]), double([[[reach]]]), double([[0.0]]))
+        form = Form(double([[center]]), double([[[reach]]]), double([[0.0]]))
         exact = Fraction(center), Fraction(reach)
         low, high = np.nextafter(center - reach, -np.inf), np.nextafter(center + reach, np.inf)
         found = _between_lines(KinkHull(double([[low]]), double([[high]]), slope, 1.0), form, form.reach)

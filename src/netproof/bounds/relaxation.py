@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.condensed import Condensed, chains
+from netproof.bounds.ranges.forms import Form
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.hull import Hull
+from netproof.operators.hulls.joint_hull import JointHull
 from netproof.rows import Rows
 
 
@@ -23,10 +25,13 @@ class Relaxation(Rows):
     Attributes
     ----------
     graph, region : in one dtype, on one device
+    forms : for each activation, linear forms of its operand, which hold on the region, or None: of products, which are bounded
+        together then; None where there are none
     """
 
     graph: Graph
     region: Region
+    forms: tuple[Form | None, ...] | None = None
     #: a larger batch and which of its rows these are
     _of: tuple[Relaxation, Tensor] | None = field(default=None, repr=False)
 
@@ -40,9 +45,12 @@ class Relaxation(Rows):
             whole, rows = self._of
             return tuple(hull.take(rows) for hull in whole.hulls)
         graph, region = self.graph, self.region
+        forms = self.forms or (None,) * len(graph.activations)
         return tuple(
             graph.activation(i).hull(low, high)
-            for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True)
+            if form is None
+            else JointHull(low, high, form.center, form.slopes, form.radius)
+            for i, low, high, form in zip(graph.activations, region.range_lower, region.range_upper, forms, strict=True)
         )
 
     @cached_property
@@ -70,7 +78,7 @@ class Relaxation(Rows):
         whole, which = self, rows
         if self._of is not None and "hulls" not in self.__dict__:
             whole, which = self._of[0], self._of[1][rows]
-        return Relaxation(self.graph, self.region.take(rows), (whole, which))
+        return Relaxation(self.graph, self.region.take(rows), None, (whole, which))
 
     def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Relaxation:
         """The same in another dtype, for searching, and where that is done."""

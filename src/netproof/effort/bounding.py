@@ -235,6 +235,19 @@ class CondensedEffort:
 
 
 @dataclass(frozen=True)
+class JointEffort:
+    """Products bounded together (:mod:`netproof.operators.hulls.joint_hull`).
+
+    Attributes
+    ----------
+    few_inputs, most : where at most so many inputs vary, products of one node that are at most so many
+    """
+
+    few_inputs: int = 8
+    most: int = 256
+
+
+@dataclass(frozen=True)
 class NarrowEffort:
     """Ranges of many features through the lines of few (:mod:`netproof.bounds.narrow`).
 
@@ -297,6 +310,7 @@ END = EndEffort()
 TIGHTEN = TightenEffort()
 REFINE = RefineEffort()
 CONDENSED = CondensedEffort()
+JOINT = JointEffort()
 NARROW = NarrowEffort()
 QUOTIENT = QuotientEffort()
 RATIONAL = RationalEffort()

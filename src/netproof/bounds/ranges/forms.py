@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.region import Region
+from netproof.effort.bounding import JOINT
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.base import Activation, Affine
 from netproof.operators.hulls.hull import Hull
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.operators.hulls.pair_hull import PairHull, paired
+from netproof.rows import Rows
 
 _U = 2.0**-50
 _TINY = 2.0**-500
@@ -31,7 +34,7 @@ _IMAGE = 2.0**-49
 
 
 @dataclass(frozen=True, eq=False)
-class _Form:
+class Form(Rows):
     """``center`` ``[B, n]``, ``slopes`` ``[B, V, n]`` for the inputs that vary, ``radius`` ``[B, n]``."""
 
     center: Tensor
@@ -50,11 +53,24 @@ def form_ranges(graph: Graph, region: Region, free: Tensor | None = None) -> Reg
 
     Only inputs ``free`` ``[n]`` bool have a part in the forms, all that vary by default.
     """
+    return ranges_and_forms(graph, region, free)[0]
+
+
+def ranges_and_forms(
+    graph: Graph, region: Region, free: Tensor | None = None
+) -> tuple[Region, tuple[Form | None, ...] | None]:
+    """:func:`form_ranges`, and for each activation the forms of its operand where it multiplies these; None where none is kept.
+
+    They are kept where few inputs vary and products are few enough to be bounded together
+    (:mod:`netproof.operators.hulls.joint_hull`), and hold on all parts of the region.
+    """
     lower, upper = region.lower, region.upper
     center = (lower + upper) / 2
     half = torch.maximum(upper - center, center - lower) * (1 + 4 * _U) + _TINY
     forms = [_of_box(center, half, _vary(lower, upper, free))]
     lowers, uppers = list(region.range_lower), list(region.range_upper)
+    few = forms[0].slopes.shape[1] <= JOINT.few_inputs
+    kept: list[Form | None] = []
     k = 0
     for node in graph.nodes[1:]:
         operator = node.operator
@@ -71,6 +87,8 @@ def form_ranges(graph: Graph, region: Region, free: Tensor | None = None) -> Reg
         low = torch.maximum(lowers[k], form.center - reach - size)
         high = torch.minimum(uppers[k], form.center + reach + size)
         lowers[k], uppers[k] = low, high
+        joint = few and isinstance(operator, Product) and 2 < node.size <= 2 * JOINT.most
+        kept.append(form if joint else None)
         activation = graph.activation(graph.activations[k])
         hull = activation.hull(low, high)
         if isinstance(hull, KinkHull) and hull.left <= hull.right:
@@ -83,7 +101,8 @@ def form_ranges(graph: Graph, region: Region, free: Tensor | None = None) -> Reg
                 between = _around_chord(activation, hull, form, (low, high), image)
             forms.append(_or_range(between, *image))
         k += 1
-    return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+    held = tuple(kept) if any(form is not None for form in kept) else None
+    return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers)), held
 
 
 def varying_inputs(region: Region, free: Tensor | None = None) -> int:
@@ -103,45 +122,45 @@ def _vary(lower: Tensor, upper: Tensor, free: Tensor | None) -> Tensor:
     return varies if free is None else varies & free
 
 
-def _of_box(center: Tensor, half: Tensor, varies: Tensor) -> _Form:
+def _of_box(center: Tensor, half: Tensor, varies: Tensor) -> Form:
     """The input itself; a row with fewer inputs that vary than others has some that do not among its own."""
     count = max(int(varies.sum(1).max()), 1) if varies.numel() else 0
     which = varies.to(torch.int8).topk(count, 1).indices
     slopes = half.new_zeros(len(half), count, half.shape[1])
     slopes.scatter_(2, which[..., None], half.gather(1, which)[..., None])
-    return _Form(center, slopes, half.scatter(1, which, 0.0))
+    return Form(center, slopes, half.scatter(1, which, 0.0))
 
 
-def _of_range(low: Tensor, high: Tensor, like: _Form) -> _Form:
+def _of_range(low: Tensor, high: Tensor, like: Form) -> Form:
     """What a range says, as a form that does not depend on the input."""
     middle = (low + high) / 2
     width = torch.maximum(high - middle, middle - low).clamp(min=0) * (1 + 4 * _U) + _TINY
-    return _Form(middle, torch.zeros_like(like.slopes), width)
+    return Form(middle, torch.zeros_like(like.slopes), width)
 
 
-def _without_overflow(form: _Form, reach: Tensor, low: Tensor, high: Tensor) -> _Form:
+def _without_overflow(form: Form, reach: Tensor, low: Tensor, high: Tensor) -> Form:
     """What is known by ranges of the features whose form has no reach; where that is nothing, an infinite radius."""
     known = _of_range(low, high, form)
     lost = ~(reach < torch.inf)
     center = torch.where(known.radius < torch.inf, known.center, 0.0)
     radius = torch.where(known.radius < torch.inf, known.radius, torch.inf)
-    return _Form(
+    return Form(
         torch.where(lost, center, form.center),
         torch.where(lost[:, None], 0.0, form.slopes),
         torch.where(lost, radius, form.radius),
     )
 
 
-def _affine(operator: Affine, operands: list[_Form]) -> _Form:
+def _affine(operator: Affine, operands: list[Form]) -> Form:
     center = operator.forward(*(form.center for form in operands))
     slopes = operator.forward_linear(*(form.slopes for form in operands))
     radius = operator.forward_absolute(*(form.radius for form in operands))
     size = operator.forward_absolute(*(form.center.abs() + form.reach for form in operands))
     rounding = 4 * gamma(operator.terms()[0] + operator.roundings + 16) * (size + operator.offset_absolute())
-    return _Form(center, slopes, radius + rounding + 2 * operator.offset_error() + _TINY)
+    return Form(center, slopes, radius + rounding + 2 * operator.offset_error() + _TINY)
 
 
-def _between_lines(hull: KinkHull, form: _Form, reach: Tensor) -> _Form:
+def _between_lines(hull: KinkHull, form: Form, reach: Tensor) -> Form:
     """``f`` lies between the chord and the parallel line through the kink, on the range."""
     slope, offset = hull.chord_line()
     # Between slope * a and slope * a + offset. Where the range is on one side of the kink, offset is 0.
@@ -150,12 +169,12 @@ def _between_lines(hull: KinkHull, form: _Form, reach: Tensor) -> _Form:
     # Roundings of the slope count with the range's ends, those of products with the form's own size.
     size = (form.center.abs() + reach + hull.lower.abs() + hull.upper.abs()) * (1 + slope.abs())
     radius = slope.abs() * form.radius + half.abs() + 16 * _U * (size + half.abs()) + _TINY
-    return _Form(center, slope[:, None] * form.slopes, radius)
+    return Form(center, slope[:, None] * form.slopes, radius)
 
 
 def _around_chord(
-    activation: Activation, hull: Hull, form: _Form, ends: tuple[Tensor, Tensor], image: tuple[Tensor, Tensor]
-) -> _Form:
+    activation: Activation, hull: Hull, form: Form, ends: tuple[Tensor, Tensor], image: tuple[Tensor, Tensor]
+) -> Form:
     """``f`` lies between two parallels to the chord over the range, which its hull gives."""
     low, high = ends
     width = high - low
@@ -167,7 +186,7 @@ def _around_chord(
     return _moved(slope * form.center, slope[:, None] * form.slopes, slope.abs() * form.radius, bottom, top, size)
 
 
-def _between_planes(hull: PairHull, form: _Form) -> _Form:
+def _between_planes(hull: PairHull, form: Form) -> Form:
     """What becomes of a pair lies between two parallel planes."""
     first, second, constant, gap = hull.plane
     part = [form.center[:, 0::2] * first, form.center[:, 1::2] * second]
@@ -176,21 +195,21 @@ def _between_planes(hull: PairHull, form: _Form) -> _Form:
     size = torch.maximum(hull.lower.abs(), hull.upper.abs())
     size = size[:, 0::2] * first.abs() + size[:, 1::2] * second.abs() + constant.abs() + part[0].abs() + part[1].abs()
     of_one = _moved(part[0] + part[1], slopes, radius, constant - gap, constant + gap, size)
-    return _Form(*(paired(each, each) for each in (of_one.center, of_one.slopes, of_one.radius)))
+    return Form(*(paired(each, each) for each in (of_one.center, of_one.slopes, of_one.radius)))
 
 
-def _moved(center: Tensor, slopes: Tensor, radius: Tensor, bottom: Tensor, top: Tensor, size: Tensor) -> _Form:
+def _moved(center: Tensor, slopes: Tensor, radius: Tensor, bottom: Tensor, top: Tensor, size: Tensor) -> Form:
     """A form to which a number between two others is added; ``size`` is that of all terms of either."""
     center = center + (top + bottom) / 2
     size = size + top.abs() + bottom.abs() + center.abs() + slopes.abs().sum(1) + radius
-    return _Form(center, slopes, radius + (top - bottom).clamp(min=0) / 2 + 64 * _U * size + _IMAGE)
+    return Form(center, slopes, radius + (top - bottom).clamp(min=0) / 2 + 64 * _U * size + _IMAGE)
 
 
-def _or_range(form: _Form, low: Tensor, high: Tensor) -> _Form:
+def _or_range(form: Form, low: Tensor, high: Tensor) -> Form:
     """The form, and what the range says where that is closer than what the form adds to the input's part of it."""
     range_ = _of_range(low, high, form)
     better = torch.isfinite(form.radius) & (form.radius <= range_.radius) & torch.isfinite(form.center)
-    return _Form(
+    return Form(
         torch.where(better, form.center, range_.center),
         torch.where(better[:, None], form.slopes, 0.0),
         torch.where(better, form.radius, range_.radius),

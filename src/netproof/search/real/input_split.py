@@ -22,10 +22,11 @@ from netproof.bounds.intervals import interval_bound
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.forms import Form, form_ranges, ranges_and_forms
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import BOX, TOUCH
 from netproof.query import Verdict
 from netproof.rows import Rows
@@ -42,13 +43,14 @@ DO_NOT_CLOSE = "boxes do not close"
 @dataclass(frozen=True, eq=False)
 class Boxes(Rows):
     """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound, how often they were
-    split, and the nodes ``[B, N]`` of boxes and cases in the record, if there is one."""
+    split, and the nodes ``[B, N]`` of boxes and cases in the record, if there is one; while they are bounded, the forms of factors."""
 
     region: Region
     cases: Tensor
     value: Tensor
     depth: Tensor
     node: Tensor | None = None
+    forms: tuple[Form | None, ...] | None = None
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -71,9 +73,12 @@ class InputSplit:
         #: what bounds near 0 are compared with
         self._size = 1 + float(problem.constraints.threshold.abs().max())
         graph, constraints = problem.graph, problem.constraints
+        #: constraints that differ, coefficients and thresholds, and which of them every constraint of every case is
+        self._different, self._which = _different(constraints)
         #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
-        self._portion = BOX.bounded.rows(graph, len(constraints) * constraints.width)
-        self._batch = min(self._portion, BOX.refined.rows(graph, 2 * min(graph.widest, BOX.refined_features)))
+        self._portion = BOX.bounded.rows(graph, self._different.shape[0])
+        widest = max((graph.nodes[index].size for index in graph.activations), default=1)
+        self._batch = min(self._portion, BOX.refined.rows(graph, 2 * min(widest, BOX.refined_features)))
         # Depth first, which keeps few boxes open: all have to be refuted in any order.
         self._tree: DepthFirst[Boxes] = DepthFirst(
             problem.memory, problem.record, stuck="a box cannot be split any further"
@@ -128,12 +133,12 @@ class InputSplit:
     def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._tree.count += len(batch)
-        region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
+        region, forms = self._formed(propagate_intervals(self._graph, batch.region))
         # Until ranges are refined the account of the whole region will do, where it allows of any bound.
         rounding = self._rounding
         if rounding is None or not rounding.total_magnitude < math.inf:
             rounding = Rounding.of(self._graph, region)
-        left, slopes = self._close(self._cut(batch, region, Means.FORMS), rounding)
+        left, slopes = self._close(self._cut(replace(batch, forms=forms), region, Means.FORMS), rounding)
         graph = self._graph
         features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
         small = (torch.as_tensor(features) <= BOX.most_features).expand(len(left))
@@ -147,6 +152,10 @@ class InputSplit:
         if len(rows):
             part = left.take(rows)
             region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
+            if part.forms is not None:
+                # Of what is left of the boxes.
+                region, forms = self._formed(region)
+                part = replace(part, forms=forms)
             parts.append(self._close(self._cut(part, region, Means.CROWN), refined))
         # Boxes with many unstable features have too many objectives to be bounded side by side.
         for row in many.nonzero():
@@ -177,7 +186,7 @@ class InputSplit:
     def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
         """How good it is to split each input: the best few by the reach of the lines are tried out."""
         width = left.region.upper - left.region.lower
-        score = (slopes.abs() * width[:, None, None]).amax(2)
+        score = _reach(slopes, width)
         score = torch.where(left.cases[..., None], score, 0.0).sum(1)
         # On every other level only; on those between, the reach of the lines decides alone.
         at = (left.depth % 2 == 0).nonzero()[:, 0]
@@ -201,28 +210,38 @@ class InputSplit:
         """The largest bound of any open case by single constraints, with ranges of linear forms: ``[B]``."""
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
-        region = form_ranges(self._graph, batch.region)
-        lines = self._lines(Relaxation(self._graph, region), rounding)
+        region, forms = self._formed(batch.region)
+        lines = self._lines(Relaxation(self._graph, region, forms), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
+    def _formed(self, region: Region) -> tuple[Region, tuple[Form | None, ...] | None]:
+        """Ranges by linear forms, and those of factors; not where it is recorded, since certificates bound product by product."""
+        if self._record is not None:
+            return form_ranges(self._graph, region), None
+        return ranges_and_forms(self._graph, region)
+
     def _lines(self, relaxation: Relaxation, rounding: Rounding) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
-        return box_lines(relaxation, self._objectives(len(relaxation)), rounding)
+        lines = box_lines(relaxation, self._objectives(len(relaxation)), rounding)
+        coefficients = lines.coefficients.expand(*lines.value.shape, -1)
+        return Lines(
+            *(part[:, self._which] for part in (lines.value, coefficients, lines.constant.expand_as(lines.value)))
+        )
 
     def _objectives(self, boxes: int) -> Objective:
-        """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
-        constraints = self._constraints
-        rows = len(constraints) * constraints.width
-        coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
-        if constraints.inputs is not None:
-            coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
-        return Objective(coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1))
+        """Every constraint that differs on every box: coefficients ``[B, R, n]`` by node, constants ``[B, R]``."""
+        last, size = self._constraints.last, self._graph.output.size
+        outputs, inputs, threshold = self._different[:, :size], self._different[:, size:-1], self._different[:, -1]
+        coefficients = {last: outputs.expand(boxes, -1, -1)}
+        if self._constraints.inputs is not None:
+            coefficients[0] = inputs.expand(boxes, -1, -1)
+        return Objective(coefficients, -threshold.expand(boxes, -1))
 
     def _flat(self, region: Region, rounding: Rounding) -> Tensor:
         """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N, m]``, by single constraints."""
         value = interval_bound(Relaxation(self._graph, region), self._objectives(len(region)), rounding)
-        return value.view(len(region), len(self._constraints), self._constraints.width)
+        return value[:, self._which].view(len(region), len(self._constraints), self._constraints.width)
 
     def _cut(self, batch: Boxes, region: Region, means: Means) -> Boxes:
         """The boxes with other ranges."""
@@ -245,7 +264,7 @@ class InputSplit:
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        relaxation = Relaxation(self._graph, region)
+        relaxation = Relaxation(self._graph, region, batch.forms)
         lines = self._lines(relaxation, rounding)
         if self._negligible is None:
             plain = box_maximum(lines.constant, lines.coefficients, region)
@@ -268,11 +287,15 @@ class InputSplit:
             cases, value, weight = self._mix(relaxation, rounding, lines, cases, value)
             if self._record is not None:
                 self._refuted(batch, before & ~cases, Means.CROWN, weight)
+        slopes = lines.coefficients.view(boxes, number, width, -1)
+        if self._record is None and bool(cases.any()):
+            region, cases = _confined(region, cases, slopes, single)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
         node = None if batch.node is None else batch.node[rows]
-        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows], node)
-        return left, lines.coefficients.view(boxes, number, width, -1)[rows]
+        forms = None if batch.forms is None else tuple(one if one is None else one.take(rows) for one in batch.forms)
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows], node, forms)
+        return left, slopes[rows]
 
     def _mix(
         self, relaxation: Relaxation, rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
@@ -309,6 +332,48 @@ class InputSplit:
         return None if witness is None else self._tree.sat(witness)
 
 
+def _reach(slopes: Tensor, width: Tensor) -> Tensor:
+    """How far lines reach along each input, of the constraints ``[B, N, m, n]`` of every case: ``[B, N, n]``.
+
+    Constraints that have to hold together say it in units of their own: each one's share counts as much as another's.
+    """
+    reach = slopes.abs() * width[:, None, None]
+    total = reach.sum(-1, keepdim=True)
+    return (reach / torch.where(total > 0, total, 1.0)).sum(2) * total.amax(2)
+
+
+def _different(constraints: Conditions) -> tuple[Tensor, Tensor]:
+    """Constraints that differ, ``[R, n_output + n_input + 1]``, and which of them each one of ``N m`` is: what all cases of a query
+    ask for is bounded once."""
+    inputs = constraints.inputs
+    parts = [
+        constraints.outputs,
+        constraints.outputs[..., :0] if inputs is None else inputs,
+        constraints.threshold[..., None],
+    ]
+    different, which = torch.unique(torch.cat(parts, -1).flatten(0, 1), dim=0, return_inverse=True)
+    return different, which
+
+
+def _confined(region: Region, cases: Tensor, slopes: Tensor, value: Tensor) -> tuple[Region, Tensor]:
+    """The boxes without the ends on which no open case can be met, and the cases that are left.
+
+    A constraint whose line has slopes ``c`` ``[B, N, m, n]`` and the bound ``b`` ``[B, N, m]`` on a box is met nowhere that is farther than
+    ``b / |c_i|`` from the end at which the line is largest.
+    """
+    reach = value[..., None] / slopes.abs()
+    reach = reach + 2.0**-50 * (reach + torch.maximum(region.lower.abs(), region.upper.abs())[:, None, None])
+    low, high = region.lower[:, None, None], region.upper[:, None, None]
+    lower = torch.where(slopes > 0, high - reach, low).maximum(low).amax(2)
+    upper = torch.where(slopes < 0, low + reach, high).minimum(high).amin(2)
+    cases = cases & (lower <= upper).all(-1)
+    lower = torch.where(cases[..., None], lower, torch.inf).amin(1)
+    upper = torch.where(cases[..., None], upper, -torch.inf).amax(1)
+    some = cases.any(1)[:, None]
+    lower, upper = torch.where(some, lower, region.lower), torch.where(some, upper, region.upper)
+    return replace(region, lower=lower, upper=upper), cases
+
+
 def _volume(boxes: Boxes) -> float:
     """The share of the region that they are."""
     return float(torch.exp2(-boxes.depth.double()).sum())
@@ -336,4 +401,5 @@ def _halves(boxes: Boxes, split: Split) -> Boxes:
         twice.region.range_lower,
         twice.region.range_upper,
     )
+    # Forms are found anew.
     return Boxes(halves, twice.cases, twice.value, twice.depth + 1, twice.node)
