@@ -200,12 +200,12 @@ class Sum(Affine):
 
 
 class Select(Affine):
-    """Some features of the operand, in some order, by their index; 0 where that is -1."""
+    """Some features of the operand, in some order, by their index; 0 where that is -1; and an offset."""
 
-    def __init__(self, index: NDArray[np.int64], size: int) -> None:
-        self.index, self.before, self.size = index, size, len(index)
-        self.terms = len(index) - len(set(index.tolist())) + 2
+    def __init__(self, index: NDArray[np.int64], size: int, offset: Array | None = None) -> None:
+        self.index, self.before, self.size, self.offset = index, size, len(index), offset
         self._there = index >= 0
+        self.terms = int(np.bincount(index[self._there]).max(initial=0)) + 2
 
     def forward(self, *xs: Array) -> Array:
         found = xs[0][:, self.index]
@@ -217,4 +217,21 @@ class Select(Affine):
         return (back,)
 
     def absolute(self) -> Affine:
-        return self
+        return Select(self.index, self.before)
+
+
+class Back(Affine):
+    """The adjoint of a map of one value that has ``size`` numbers, and an offset."""
+
+    def __init__(self, of: Affine, size: int, offset: Array | None) -> None:
+        self.of, self.size, self.offset = of, size, offset
+        self.terms = of.terms + 1
+
+    def forward(self, *xs: Array) -> Array:
+        return self.of.adjoint(xs[0])[0]
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        return (self.of.forward(v),)
+
+    def absolute(self) -> Affine:
+        return Back(self.of.absolute(), self.size, None)
