@@ -153,7 +153,10 @@ def robust(
     from netproof.device import check_device
 
     if certificate is not None:
+        from netproof.cli.evidence.written import settings_with_evidence
+
         asked.check_certifiable("--certificate")
+        settings = settings_with_evidence(settings, asked.network, network)
     check_device(settings.device, asked.network)
     assert eps is not None or pixels is not None
     reach = reach_of_values(pixels or 0) if eps is None else reach_of(eps, asked.images.unit, norm=norm)

@@ -188,6 +188,7 @@ class _Asked:
 def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
     """The network, the question, and its answer; no question where all of the time went into reading it."""
     from netproof.certificate.certifiable import check_certifiable
+    from netproof.cli.evidence.written import settings_with_evidence
     from netproof.cli.terminal.tracing import traced
     from netproof.device import check_device
     from netproof.formats.load import load
@@ -201,6 +202,7 @@ def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
     check_device(settings.device, model)
     if asked.certificate is not None:
         check_certifiable(model, "--certificate")
+        settings = settings_with_evidence(settings, model, asked.network)
     try:
         # The time that reading takes is part of the limit.
         question = read_vnnlib(asked.property, deadline=deadline).question(model)
