@@ -117,7 +117,9 @@ def test_what_is_not_proved_is_said_so(cli, files):
 
 def test_a_verdict_without_evidence_stands(cli, files):
     vnnlib(files / "never.vnnlib", "(>= Y_0 5)")
-    ran = cli("verify", files / "einsum.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--timeout", "600")
+    ran = cli(
+        "verify", files / "einsum.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--timeout", "600"
+    )
     assert ran.code == 0 and ran.out.startswith("unsat\n") and not (files / "no.npcert").exists()
     # It is said before anything is searched, and again with the verdict.
     assert ran.err.startswith("netproof: there will be no certificate") and "the operator 'Einsum'" in ran.err

@@ -10,11 +10,12 @@ import onnx
 import pytest
 
 from netproof.certificate.checker.real.bound import Evaluation, Objective
-from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.check import check_real, evaluation_of
 from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import PRODUCT
 from netproof.certificate.checker.real.numbers import Ball, Float64, Rational
+from netproof.certificate.checker.real.property import read_property
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import FormatError, ProofError
 from soundness.checker_models import integers, one
@@ -255,3 +256,39 @@ def test_a_value_times_its_logistic_function_is_one_curve():
     first = made.node("Sigmoid", made.node("Neg", "x"))
     other = made.bytes(made.node("Mul", "x", first))
     assert [node.bend for node in read_network(other, 2, Float64(), "n").nodes if node.bend] == ["sigmoid", PRODUCT]
+
+
+def softmaxed(shape=(1, 4), axis=-1) -> bytes:
+    """Four numbers of three, and a softmax of them."""
+    made = Builder([1, 3], dtype=np.float64)
+    rows = made.node("Gemm", "x", made.constant(np.random.default_rng(3).normal(size=(3, 4))))
+    share = made.node("Softmax", made.node("Reshape", rows, made.constant(list(shape), np.int64)), axis=axis)
+    return made.bytes(made.node("Reshape", share, made.constant([1, 4], np.int64)))
+
+
+def about(condition: str) -> bytes:
+    lines = [f"(declare-const X_{i} Real)" for i in range(3)] + [f"(declare-const Y_{j} Real)" for j in range(4)]
+    lines += [f"(assert (>= X_{i} -0.25))\n(assert (<= X_{i} 0.25))" for i in range(3)]
+    return "\n".join([*lines, f"(assert {condition})"]).encode()
+
+
+@pytest.mark.parametrize(
+    ("condition", "shape", "is_left_out"),
+    [
+        ("(>= Y_0 Y_1)", (1, 4), True),
+        ("(or (> (* 2 Y_0) (* 2 Y_1)) (and (<= Y_2 Y_3) (>= X_0 0.5)))", (1, 4), True),
+        ("(>= Y_0 0.5)", (1, 4), False),
+        ("(>= (+ Y_0 0.1) Y_1)", (1, 4), False),
+        ("(>= (* 2 Y_0) Y_1)", (1, 4), False),
+        ("(>= (+ Y_0 X_0) Y_1)", (1, 4), False),
+        ("(>= (+ Y_0 Y_1) (+ Y_2 Y_3))", (1, 4), False),
+        ("(or (>= Y_0 Y_1) (>= Y_0 0.5))", (1, 4), False),
+        # Two rows, of which one says nothing of the other.
+        ("(>= Y_0 Y_1)", (2, 2), False),
+    ],
+)
+def test_a_softmax_at_the_end_is_left_out_where_order_alone_is_asked_about(condition, shape, is_left_out):
+    asked = read_property(about(condition), "property")
+    evaluation = evaluation_of(softmaxed(shape), asked, Float64())
+    assert (not evaluation.network.bends) == is_left_out
+    assert evaluation.network.outputs == 4

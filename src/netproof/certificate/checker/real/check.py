@@ -101,11 +101,11 @@ def check_real(
     asked = read_property(property_, "the property")
     numbers = arithmetic_of(arithmetic)
     with np.errstate(all="ignore"):
-        model = read_network(network, asked.inputs, numbers, "the network")
+        evaluation = evaluation_of(network, asked, numbers, look)
+        model = evaluation.network
         if len({(x.inputs, x.outputs) for x in (model, asked, certificate)}) > 1:
             problem = "its network, its property and itself have other numbers of inputs and outputs"
             raise CertificateError(source, problem, "give the files it was made for")
-        evaluation = evaluation_of(network, model, numbers, look)
         rows = Rows(dict(certificate.arrays), model.sizes)
         prover = Prover(evaluation, rows, source)
         part = -1
@@ -131,15 +131,17 @@ def check_real(
 
 
 def evaluation_of(
-    network: bytes, model: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None
+    network: bytes, asked: Asked, numbers: Float64, look: Callable[[], None] = lambda: None
 ) -> Evaluation:
-    """The network that was read in an arithmetic; where that rounds, with fractions for what touches 0."""
+    """The network that a property asks about in an arithmetic; where that rounds, with fractions for what touches 0."""
+
+    def read(arithmetic: Float64) -> RealNetwork:
+        return read_network(network, asked.inputs, arithmetic, "the network", compared=asked.compares)
 
     def fractions() -> Evaluation:
-        exact = Rational()
-        return Evaluation(read_network(network, model.inputs, exact, "the network"), exact, look)
+        return Evaluation(read(Rational()), Rational(), look)
 
-    return Evaluation(model, numbers, look, None if type(numbers) is Rational else fractions)
+    return Evaluation(read(numbers), numbers, look, None if type(numbers) is Rational else fractions)
 
 
 def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: str) -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import onnx
 
 
-def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> RealNetwork:
-    """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers.
+def read_network(data: bytes, inputs: int, numbers: Float64, source: str, *, compared: bool = False) -> RealNetwork:
+    """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers; where outputs are only ``compared`` with one another,
+    without a softmax over all of them at its end, which keeps their order.
 
     Where the file leaves the first dimension of the input open, that is a batch, of which one is meant.
 
@@ -43,7 +44,7 @@ def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> Rea
 
     try:
         model = onnx.load_model_from_string(data)
-        return _Reader(model, inputs, numbers).read()
+        return _Reader(model, inputs, numbers).read(compared=compared)
     except UnknownError as error:
         raise FormatError(source, f"is not read by the checker: {error}", "its verdicts have no evidence yet") from None
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, ZeroDivisionError) as error:
@@ -61,7 +62,7 @@ class _Reader(Smooth):
         self._operators = self.operators()
         self._values: dict[str, Operand] = {}
 
-    def read(self) -> RealNetwork:
+    def read(self, *, compared: bool) -> RealNetwork:
         graph = self._graph
         # Models that were merged state one twice. "ai.onnx" is another way to write the domain of ONNX's own operators.
         sets = {(entry.domain, entry.version) for entry in self._model.opset_import}
@@ -83,7 +84,7 @@ class _Reader(Smooth):
         found = self._values.get(graph.output[0].name)
         if not isinstance(found, Value):
             raise UnknownError("an output that does not depend on the input")
-        return self._needed(found.node)
+        return self._needed(self._before_softmax.get(found.node, found.node) if compared else found.node)
 
     def _input_shape(self, entry: onnx.ValueInfoProto) -> tuple[int, ...]:
         kind = entry.type.tensor_type

@@ -162,10 +162,17 @@ class Smooth(Pieces):
         there, here = grid[..., others], np.repeat(grid[..., None], count - 1, -1)
         rise = self._bend(self._summed(self._moved(value, there), self._moved(value, here), -1), "exp")
         share = self._bend(self._added(rise, grid.shape, 1.0, 1.0), "reciprocal")
-        return self._moved(share, np.moveaxis(np.arange(grid.size).reshape(grid.shape), -1, axis))
+        found = self._moved(share, np.moveaxis(np.arange(grid.size).reshape(grid.shape), -1, axis))
+        if grid.size == count:
+            self._before_softmax[found.node] = value.node
+        return found
 
     def log_softmax(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        return self._bend(self.softmax(operands, attributes), "log")
+        share = self.softmax(operands, attributes)
+        found = self._bend(share, "log")
+        if share.node in self._before_softmax:
+            self._before_softmax[found.node] = self._before_softmax[share.node]
+        return found
 
     def normed(self, before: Any, after: Any, operands: list[Any], attributes: dict[str, Any]) -> Value:
         """A function of a sum of functions over axes."""

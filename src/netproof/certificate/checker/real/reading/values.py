@@ -41,6 +41,8 @@ class Values:
         self._numbers = numbers
         self._nodes: list[Node] = []
         self._total = 0
+        #: of a softmax over all of a value, which keeps their order, that value
+        self._before_softmax: dict[int, int] = {}
 
     def operators(self) -> dict[str, Operator]:
         """What is known, by name."""
