@@ -241,9 +241,10 @@ def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, sourc
             continue
         inside = True
         # A threshold that is met exactly is met in fractions alone.
-        for one in filter(None, (evaluation, evaluation.exact)):
-            point = one.root(*ends)
-            if any(all(_met(c, x, point, one) for c in case) for case in part.cases):
+        for made in (lambda: evaluation, lambda: evaluation.exact):
+            one = made()
+            point = None if one is None else one.root(*ends)
+            if one is not None and any(all(_met(c, x, point, one) for c in case) for case in part.cases):
                 return number
     if not inside:
         raise ProofError(source, "the witness lies in none of the property's boxes")
