@@ -6,6 +6,7 @@ Each form is evaluated by the checker's own maps, in float64 and in 60 digits, a
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from onnx import TensorProto, helper
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.reading.constants import UnknownError, folded
+from netproof.certificate.checker.real.reading.smooth import Smooth
 from netproof.errors import FormatError
+from netproof.formats.onnx.nodes.table import OPERATORS
 from soundness.checker_models import RNG, added, behind, integers, one, some
 from soundness.real_evidence import Builder, Digits, run, values_of
 
@@ -343,3 +346,14 @@ def test_constants_of_a_file_add_up():
         made.node("Expand", at, made.constant([1 << 24], np.int64))
     with pytest.raises(FormatError, match="its size"):
         read_network(made.bytes(made.node("Relu", "x")), 3, Float64(), "network")
+
+
+def test_what_the_checker_does_not_know_is_what_the_page_says():
+    page = (Path(__file__).parents[2] / "docs" / "certificates.md").read_text()
+    (said,) = [line for line in page.splitlines() if line.startswith("* Networks with one of ")]
+    own = set(Smooth(Float64()).operators())
+    missing = sorted(set(OPERATORS) - own)
+    assert not own - set(OPERATORS)
+    assert f"one of {len(missing)} of the {len(OPERATORS)} operators that netproof reads: " in said
+    assert ", ".join(f"`{name}`" for name in missing) in said
+    assert f"{len(own)} operators" in page

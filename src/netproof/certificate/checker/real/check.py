@@ -4,11 +4,11 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 
 *What has to be trusted* for an accepted certificate to be true:
 
-* that this room reads the network as it is meant (``network.py``, ``values.py`` and ``constants.py``, by the protocol buffers of the package onnx) and the
-  property (``property.py``);
+* that this room reads the network as it is meant (``network.py``, and of ``reading/`` the operators that it has, by the protocol buffers of the
+  package onnx) and the property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
-  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for smooth functions and products
-  of values, and for nothing else, ``curved/``;
+  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
+  straight and products of values, and for nothing else, ``curved/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
   order; or Arb's balls; or Python's fractions;
 * how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;
