@@ -28,7 +28,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
@@ -241,14 +241,20 @@ def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, sourc
             continue
         inside = True
         # A threshold that is met exactly is met in fractions alone.
-        for made in (lambda: evaluation, lambda: evaluation.exact):
-            one = made()
-            point = None if one is None else one.root(*ends)
-            if one is not None and any(all(_met(c, x, point, one) for c in case) for case in part.cases):
-                return number
+        if _meets(x, ends, part, evaluation):
+            return number
+        exact = evaluation.exact
+        if exact is not None and _meets(x, ends, part, exact):
+            return number
     if not inside:
         raise ProofError(source, "the witness lies in none of the property's boxes")
     raise ProofError(source, "the output at the witness is not shown to meet a case")
+
+
+def _meets(x: Sequence[Fraction], ends: tuple[Floats, Floats], part: Part, evaluation: Evaluation) -> bool:
+    """Whether a point, with its ends in float64, is shown to meet a case of a part."""
+    point = evaluation.root(*ends)
+    return any(all(_met(c, x, point, evaluation) for c in case) for case in part.cases)
 
 
 def _met(constraint: Constraint, x: Sequence[Fraction], point: Cells, evaluation: Evaluation) -> bool:
