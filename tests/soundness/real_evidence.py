@@ -234,6 +234,7 @@ FUNCTIONS = {
     "mish": lambda x: x * DIGITS.tanh(DIGITS.log1p(DIGITS.exp(x))),
     "reciprocal": lambda x: 1 / x,
     "sigmoid": lambda x: 1 / (1 + DIGITS.exp(-x)),
+    "side": DIGITS.sign,
     "sign": DIGITS.sign,
     "sin": DIGITS.sin,
     "softplus": lambda x: DIGITS.log1p(DIGITS.exp(x)) if x < 0 else x + DIGITS.log1p(DIGITS.exp(-x)),

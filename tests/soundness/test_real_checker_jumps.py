@@ -5,10 +5,15 @@ Each claim is false by next to nothing, at an end of its box, and certificates o
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from netproof.certificate.checker.real.bound import Evaluation
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64, Rational
 from netproof.certificate.real.contents import LEAF, LEMMAS, SPLIT
 from netproof.errors import ProofError
 from soundness.real_evidence import Builder, certificate, property_text
@@ -159,3 +164,64 @@ def test_what_is_clipped_at_one_end_stays_within_its_type():
             check_real(certificate(network, property_, 1, 1, rule=[rule]), network, property_)
     inside = property_text([0.0], [1.0], 1, [[((1.0,), 1e39)]])
     check_real(certificate(network, inside, 1, 1, rule=[4]), network, inside)
+
+
+def whole(rng: np.random.Generator, digits: int, bias: float = 0.0) -> bytes:
+    """Two layers of whole numbers by a power of two, and signs."""
+    made, at = Builder([1, 3], dtype=np.float64), "x"
+    for before, after in ((3, 4), (4, 2)):
+        weight = rng.integers(-(2**digits), 2**digits, size=(before, after)) * 2.0 ** -int(rng.integers(0, 12))
+        at = made.node("Gemm", at, made.constant(weight), made.constant(rng.integers(-3, 4, size=after) + bias))
+        at = made.node("Sign", at) if after == 4 else at
+    return made.bytes(at)
+
+
+@pytest.mark.parametrize(("digits", "bias"), [(2, 0.0), (20, 0.0), (45, 0.0), (51, 0.0), (2, 0.1), (2, 2.0**-60)])
+def test_ranges_of_points_are_points_where_nothing_is_rounded_and_hold_the_value_where_something_is(digits, bias):
+    points = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        network = whole(rng, digits, bias)
+        x = rng.integers(-8, 9, size=3) / 4.0 if seed % 2 else rng.normal(size=3)
+        exact = Evaluation(read_network(network, 3, Rational(), "n"), Rational())
+        real = Evaluation(read_network(network, 3, Float64(), "n"), Float64())
+        (low, high), center = (real.root(x, x).low[0][0], real.root(x, x).high[0][0]), [Fraction(one) for one in x]
+        operator = exact.network.nodes[exact.operands[0]].operator
+        values = operator.forward(np.array([center]))[0] + operator.offset
+        for value, least, most in zip(values, low, high, strict=True):
+            assert Fraction(least) <= value <= Fraction(most)
+            points += least == most
+    # Of small numbers all are points at places of quarters, of those that are none hardly any.
+    assert points >= 80 if digits <= 20 and not bias else points < 80 or digits > 20, points
+
+
+@pytest.mark.parametrize(
+    ("bias", "threshold", "is_proved"),
+    [(0.0, -0.5, True), (0.0, 0.5, False), (2.0**-20, 0.5, True), (-(2.0**-60), -0.5, False)],
+)
+def test_a_witness_at_a_jump(bias, threshold, is_proved):
+    # The sign of x0 - x1, which is 0, or next to it.
+    made = Builder([1, 2], dtype=np.float64)
+    rows = made.node("Gemm", "x", made.constant([[1.0], [-1.0]]), made.constant([bias]))
+    network = made.bytes(made.node("Sign", rows))
+    property_ = property_text([0.0] * 2, [1.0] * 2, 1, [[((1.0,), threshold)]])
+    given = {"witness": [1, 1], "witness_limbs": [1, 1], "witness_two": [1, 1], "witness_ten": [0, 0]}
+    made_ = certificate(network, property_, 2, 1, claim="sat", **given)
+    if is_proved:
+        check_real(made_, network, property_)
+    else:
+        with pytest.raises(ProofError):
+            check_real(made_, network, property_)
+
+
+def test_ranges_of_boxes_around_0_hold_what_is_attained_at_their_corners():
+    # Middles are whole there, and how far values reach is rounded all the same.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        weight = rng.integers(1, 1000, size=(200, 1)).astype(np.float64)
+        made = Builder([1, 200], dtype=np.float64)
+        network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant(weight))))
+        real, reach = Evaluation(read_network(network, 200, Float64(), "n"), Float64()), rng.random(200)
+        cells = real.root(-reach, reach)
+        best = sum(Fraction(w) * Fraction(r) for w, r in zip(weight[:, 0].tolist(), reach.tolist(), strict=True))
+        assert Fraction(cells.low[0][0, 0]) <= -best < best <= Fraction(cells.high[0][0, 0])

@@ -27,6 +27,9 @@ class Affine:
     #: what is added, ``[n]``, and more than the sizes of all that was added up to make it; None for 0, and for its own size
     offset: Array | None = None
     summed: Array | None = None
+    #: the coefficients besides 1 and -1, if any; whether they are what is meant, and not rounded
+    coefficients: Array | None = None
+    stated = True
 
     def forward(self, *xs: Array) -> Array:
         """The linear part."""
@@ -51,6 +54,7 @@ class Dense(Affine):
 
     def __init__(self, weight: Array, bias: Array | None, lead: int) -> None:
         self.weight, self.offset, self.lead = weight, bias, lead
+        self.coefficients = weight
         self.terms = max(weight.shape) + 2
         self.size = lead * weight.shape[1]
 
@@ -85,6 +89,7 @@ class Convolution(Affine):
 
     def __init__(self, weight: Array, bias: Array | None, shape: tuple[int, int, int], windows: Windows) -> None:
         self.weight, self.shape, self.windows = weight, shape, windows
+        self.coefficients = weight
         self.strides, self.pads, self.dilations, self.groups = strides, pads, dilations, groups = windows
         out, _, kh, kw = weight.shape
         self.padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
@@ -170,6 +175,7 @@ class Scale(Affine):
         self, size: int, scale: Array | None, shift: Array | None, roundings: int = 0, summed: Array | None = None
     ) -> None:
         self.size, self.scale, self.offset, self.summed = size, scale, shift, summed
+        self.coefficients, self.stated = scale, not roundings
         self.terms = 2 + roundings
 
     def forward(self, *xs: Array) -> Array:
@@ -225,6 +231,7 @@ class Back(Affine):
 
     def __init__(self, of: Affine, size: int, offset: Array | None) -> None:
         self.of, self.size, self.offset = of, size, offset
+        self.coefficients, self.stated = of.coefficients, of.stated
         self.terms = of.terms + 1
 
     def forward(self, *xs: Array) -> Array:

@@ -230,6 +230,13 @@ def _sides(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
     return np.stack([np.stack([low, zero]), np.stack([zero, high])]), value, value
 
 
+def _signs(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+    """The same, and 0 at 0."""
+    ends, *_ = _sides(low, high)
+    value = np.sign(np.stack([low, high]))
+    return ends, np.stack([value, value]), np.stack([value, value])
+
+
 def _stairs(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
     """The largest whole number; where there are many steps what is between ``x - 1`` and ``x``."""
     first, steps = np.floor(low), np.arange(PIECES)[:, None]
@@ -276,12 +283,13 @@ CURVES = {
         lambda x: x * x.exp().log1p().tanh(),
         ((-2.2563763963607931, -0.11252612238946256), (1.4905711794854285, 1.0884981612517279)),
     ),
-    "sign": Curve(
+    "side": Curve(
         lambda x: (np.where(x > 0, 1.0, -1.0), np.where(x < 0, -1.0, 1.0)),
         lambda x, y: 0 * x,
-        lambda x: (x > 0) - (x < 0) + 0 * x,
+        lambda x: x.sgn(),
         pieces=_sides,
     ),
+    "sign": Curve(lambda x: (np.sign(x), np.sign(x)), lambda x, y: 0 * x, lambda x: x.sgn(), pieces=_signs),
     "within": Curve(
         lambda x: (x, x), lambda x, y: 0 * x + 1, lambda x: x, defined=lambda low, high: (low >= -_MAX) & (high <= _MAX)
     ),

@@ -181,8 +181,9 @@ class Maps(Moves):
         """Strides, pads and dilations of windows over places of so many extents."""
         rank, automatic = len(kernel), attributes.pop("auto_pad", "NOTSET")
         # ONNX excludes both together, and runtimes then leave the pads.
+        stated = attributes.get("pads")
         if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or (
-            automatic != "NOTSET" and any(attributes.get("pads", ()))
+            stated is not None and automatic != "NOTSET" and (automatic != "VALID" or any(stated))
         ):
             raise UnknownError("padding that is not stated")
         strides, pads, dilations = (

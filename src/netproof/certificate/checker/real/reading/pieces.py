@@ -169,13 +169,13 @@ class Pieces(Maps):
         if not sign:
             raise UnknownError("whether values are equal")
         rise = self.add([first, second] if sign > 0 else [second, first], {}, -1)
-        return self._scaled(self._bend(self._value([rise]), "sign"), 0.5, 0.5)
+        return self._scaled(self._bend(self._value([rise]), "side"), 0.5, 0.5)
 
     def thresholded(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         """``relu(x - a) + a [x > a]``."""
         value, at = self._value(operands), attributes.pop("alpha", 1.0)
         above = self._scaled(value, 1.0, -at)
-        return self._summed(self._rectified(above), self._scaled(self._bend(above, "sign"), at / 2, at / 2))
+        return self._summed(self._rectified(above), self._scaled(self._bend(above, "side"), at / 2, at / 2))
 
     # Sizes of images.
 
