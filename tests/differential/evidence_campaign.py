@@ -10,7 +10,7 @@ the checker failed in any other way than by its own errors. Of every network a f
 too: the fraction has to lie in the interval that the error term claims. With ``--second`` every tenth certificate goes through the checker in
 ``checkers/rust``, too. 500 networks are 10^5 damaged certificates and more than 10^4 of wrong claims.
 
-With ``--smooth`` networks have smooth functions of all kinds, products of two values, quotients and softmax instead of ReLUs. The output
+With ``--smooth`` networks have smooth functions of all kinds, jumps, products of two values, quotients, norms and softmax instead of ReLUs. The output
 at the witness is known to 60 digits, and the threshold is the number next below it of 60 binary digits more than float64 has, so that
 the claim is false by as good as nothing.
 """
@@ -129,13 +129,15 @@ class SmoothQuestion(Question):
 
         def bent(at: str, count: int) -> str:
             self.bend = str(rng.choice(BENDS))
-            if self.bend in ("Mul", "Div"):
+            if self.bend in ("Mul", "Div", "Max"):
                 other = dense("x", self.inputs, count)
                 return made.node(
                     self.bend, at, made.node("Exp", made.node("Tanh", other)) if self.bend == "Div" else other
                 )
             if self.bend in ("Log", "Sqrt", "Reciprocal"):
                 return made.node(self.bend, made.node("Add", made.node("Softplus", at), made.constant(0.125)))
+            if self.bend == "LayerNormalization":
+                return made.node(self.bend, at, made.constant(rng.normal(size=count)), epsilon=0.01)
             if self.bend == "Pow":
                 return made.node("Pow", at, made.constant(float(rng.choice([2.0, 3.0]))))
             return made.node(self.bend, at)
@@ -201,8 +203,8 @@ def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]
 
 #: operators that networks with smooth functions have
 BENDS = (
-    "Cos", "Div", "Erf", "Exp", "Gelu", "Log", "Mul", "Pow", "Reciprocal", "Sigmoid", "Sigmoid", "Sin", "Softmax", "Softplus",
-    "Softsign", "Sqrt", "Tanh", "Tanh",
+    "Atan", "Cos", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSwish", "LayerNormalization", "Log", "LogSoftmax", "Max",
+    "Mish", "Mul", "Pow", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus", "Softsign", "Sqrt", "Tanh",
 )  # fmt: skip
 
 

@@ -218,14 +218,24 @@ def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
 DIGITS = mpmath.MPContext()
 DIGITS.dps = 60
 FUNCTIONS = {
+    "atan": DIGITS.atan,
     "cos": DIGITS.cos,
     "cube": lambda x: x**3,
+    "elu": lambda x: DIGITS.expm1(x) if x < 0 else +x,
     "erf": DIGITS.erf,
     "exp": DIGITS.exp,
+    "floor": DIGITS.floor,
     "gelu": lambda x: x / 2 * DIGITS.erfc(-x / DIGITS.sqrt(2)),
+    "gelu tanh": lambda x: (
+        x / (1 + DIGITS.exp(-2 * DIGITS.sqrt(2 / DIGITS.pi) * (x + DIGITS.mpf(44715) / 10**6 * x**3)))
+    ),
+    "hardswish": lambda x: x * min(max(x / 6 + DIGITS.mpf(1) / 2, 0), 1),
     "log": DIGITS.log,
+    "mish": lambda x: x * DIGITS.tanh(DIGITS.log1p(DIGITS.exp(x))),
     "reciprocal": lambda x: 1 / x,
     "sigmoid": lambda x: 1 / (1 + DIGITS.exp(-x)),
+    "side": DIGITS.sign,
+    "sign": DIGITS.sign,
     "sin": DIGITS.sin,
     "softplus": lambda x: DIGITS.log1p(DIGITS.exp(x)) if x < 0 else x + DIGITS.log1p(DIGITS.exp(-x)),
     "softsign": lambda x: x / (1 + abs(x)),
@@ -233,6 +243,7 @@ FUNCTIONS = {
     "square": lambda x: x * x,
     "swish": lambda x: x / (1 + DIGITS.exp(-x)),
     "tanh": DIGITS.tanh,
+    "within": lambda x: +x,
 }
 
 

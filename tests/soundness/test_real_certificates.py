@@ -538,9 +538,9 @@ def changed(kind: str) -> bytes:
     made = Builder([1, 1], opset=6 if kind == "opset" else 17)
     one = made.constant([[1.0]])
     if kind == "operator":
-        return made.bytes(made.node("Floor", made.node("MatMul", "x", one)))
+        return made.bytes(made.node("Einsum", "x", one, equation="ij,jk->ik"))
     if kind == "attribute":
-        return made.bytes(made.node("Gemm", "x", one, alpha=2.0))
+        return made.bytes(made.node("Flatten", "x", axis=7))
     if kind in ("auto_pad", "valid"):
         image = Builder([1, 1, 1, 1])
         weight = image.constant(np.ones((1, 1, 1, 1)))
@@ -562,7 +562,9 @@ def changed(kind: str) -> bytes:
     if kind == "type":
         return made.bytes(made.node("MatMul", "x", made.constant([[1.0]], np.float16)))
     if kind == "shape":
-        return made.bytes(made.node("Add", "x", made.constant([1.0, 2.0])))
+        return made.bytes(
+            made.node("Add", made.node("Expand", "x", made.constant([1, 3], np.int64)), made.constant([1.0, 2.0]))
+        )
     return made.bytes(made.node("MatMul", "x", one))
 
 

@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from netproof.certificate.checker.real import network as reader
-from netproof.certificate.checker.real import values
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.reading import constants, values
 from netproof.errors import FormatError
 from soundness.checker_models import behind, integers, normalization, one, read, some
 from soundness.real_evidence import Builder
@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "other inputs": (lambda: one("Relu", [1, 4]), "another number of inputs than 3"),
     "a batch of two": (lambda: one("Relu", [2, 3]), "another number of inputs than 3"),
     "another domain": (lambda: one("Relu", [1, 3], domain="com.microsoft"), "com.microsoft:Relu"),
-    "an unknown operator": (lambda: one("Floor", [1, 3]), "'Floor'"),
+    "an unknown operator": (lambda: one("Det", [1, 3, 3]), "'Det'", 9),
     "an attribute twice": (lambda: changed(one("Flatten", [1, 3], axis=1), repeated_attribute), "'axis' of Flatten"),
     "an attribute of a function": (
         lambda: changed(one("Flatten", [1, 3], axis=1), referring_attribute), "'axis' of Flatten"
@@ -148,10 +148,8 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "halves": (lambda: one("Mul", [1, 3], np.ones(3, np.float16)), "constants of type 10"),
     "a constant that is infinite": (lambda: one("Mul", [1, 3], np.float32(np.inf)), "not finite"),
     "two operands of what takes one": (lambda: two_values("Identity"), "ValueError"),
-    "two operands of a Relu": (lambda: two_values("Relu"), "constants alone"),
-    "a Relu of a constant": (lambda: constants_alone("Relu", some(3)), "constants alone"),
+    "two operands of a Relu": (lambda: two_values("Relu"), "another number of operands"),
     "a Dropout that trains": (lambda: one("Dropout", [1, 3], np.float32(0.5), np.float32(1)), "may be training"),
-    "a Constant of a number": (lambda: constants_alone("Constant", value_float=1.0), "no tensor"),
     "a Constant of an operand": (
         lambda: constants_alone("Constant", some(3), value=helper.make_tensor("t", 1, [3], [1.0, 2.0, 3.0])), "no tensor"
     ),
@@ -172,29 +170,17 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a Reshape by a value": (lambda: two_values("Reshape"), "no constant"),
     "a Transpose twice of one axis": (lambda: one("Transpose", [1, 3], perm=[1, 1]), "order of a Transpose"),
     "a Transpose of fewer axes": (lambda: one("Transpose", [1, 3], perm=[0]), "order of a Transpose"),
-    "a sum of other shapes": (
-        sum_of_shapes,
-        "several shapes",
-    ),
-    "a sum of constants": (lambda: constants_alone("Add", some(3), some(3)), "constants alone"),
     "a sum with integers": (lambda: one("Add", [1, 3], integers(1)), "none of floats"),
     "a sum with nothing": (lambda: one("Add", [1, 1, 3], np.zeros((0, 3), np.float32)), "makes a value larger"),
-    "a sum that is larger": (lambda: one("Add", [1, 3], some(2, 3)), "makes a value larger"),
-    "a product of constants": (lambda: constants_alone("Mul", some(3), some(3)), "constants alone"),
     "a product of three": (lambda: one("Mul", [1, 3], some(3), some(3)), "ValueError"),
     "a product with integers": (lambda: one("Mul", [1, 3], integers(2)), "none of floats"),
     "a product of matrices": (lambda: two_values("MatMul"), "do not fit"),
     "a matrix of integers": (lambda: one("MatMul", [1, 3], np.ones((3, 2), np.int64)), "no matrix"),
-    "a stack of matrices": (lambda: one("MatMul", [1, 3], some(1, 3, 2)), "no matrix"),
     "a matrix of nothing": (lambda: one("MatMul", [1, 3], np.zeros((3, 0), np.float32)), "no matrix"),
     "a matrix of another height": (lambda: one("MatMul", [1, 3], some(2, 2)), "does not fit"),
     "a matrix of a number": (lambda: one("MatMul", [], some(1, 2)), "does not fit", 1),
     "a matrix of another width": (lambda: behind("MatMul", [3], some(2, 2)), "does not fit"),
-    "a Gemm by a factor": (lambda: one("Gemm", [1, 3], some(3, 2), alpha=0.5), "with factors"),
-    "a Gemm with another factor": (lambda: one("Gemm", [1, 3], some(3, 2), some(2), beta=0.5), "with factors"),
-    "a Gemm turned": (lambda: one("Gemm", [3, 1], some(3, 2), transA=1), "with factors"),
     "a Gemm of another height": (lambda: one("Gemm", [1, 3], some(2, 3)), "does not fit"),
-    "a Gemm of rows": (lambda: one("Gemm", [3, 1], some(1, 2)), "does not fit"),
     "a Gemm of an image": (lambda: one("Gemm", [1, 1, 3], some(1, 2)), "does not fit"),
     "a Gemm with too much": (lambda: one("Gemm", [1, 3], some(3, 2), some(2), some(2)), "does not fit"),
     "a Gemm with a column": (lambda: one("Gemm", [1, 3], some(3, 2), some(2, 2)), "makes a value larger"),
@@ -225,27 +211,22 @@ REFUSED: dict[str, tuple[Any, ...]] = {
             "wide pads": {"pads": [0, (1 << 20) + 1]},
         }.items()
     },
-    "a clip of one end": (lambda: one("Clip", [1, 3], np.float32(0)), "without two ends"),
-    "a clip without its lower end": (lambda: one("Clip", [1, 3], None, np.float32(0)), "without two ends"),
-    "a clip of two lower ends": (lambda: one("Clip", [1, 3], np.float32([0, 1]), np.float32(2)), "without two ends"),
+    "a clip of two lower ends": (lambda: one("Clip", [1, 3], np.float32([0, 1]), np.float32(2)), "no number"),
     "a clip whose ends are exchanged": (lambda: one("Clip", [1, 3], np.float32(1), np.float32(0)), "exchanged"),
-    "a new clip in the old way": (lambda: one("Clip", [1, 3], min=0.0, max=1.0), "without two ends"),
+    "a new clip in the old way": (lambda: one("Clip", [1, 3], min=0.0, max=1.0), "'max' of Clip"),
     "an old clip in the new way": (
-        lambda: one("Clip", [1, 3], np.float32(0), np.float32(1), opset=10, min=0.0, max=1.0), "constants alone"
+        lambda: one("Clip", [1, 3], np.float32(0), np.float32(1), opset=10, min=0.0, max=1.0), "another number of operands"
     ),
     "a clip by NaN": (lambda: one("Clip", [1, 3], opset=10, min=float("nan"), max=1.0), "attribute 'min'"),
     "a leaky slope without end": (lambda: one("LeakyRelu", [1, 3], alpha=float("inf")), "attribute 'alpha'"),
     "slopes that make a value larger": (lambda: one("PRelu", [1, 3], some(2, 3)), "makes a value larger"),
     "no slopes": (lambda: one("PRelu", [1, 3]), "ValueError"),
     "slopes by an attribute": (lambda: one("PRelu", [1, 3], some(3), alpha=0.5), "attribute 'alpha' of PRelu"),
-    "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "constants alone"),
+    "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "another number of operands"),
     "a maximum of pads alone": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[2, 0]), "windows of a MaxPool"),
     "a maximum of pads on one side": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[1]), "strides, pads"),
     "a maximum without pads that has some": (
         lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="VALID", pads=[1, 0]), "not stated"
-    ),
-    "a maximum with pads not stated": (
-        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="SAME_UPPER"), "not stated"
     ),
     "a maximum that is rounded up": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "windows of a MaxPool"),
     "a maximum by columns": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], storage_order=1), "windows of a MaxPool"),
@@ -275,7 +256,6 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "an average of pads alone": (
         lambda: one("AveragePool", [1, 1, 3], kernel_shape=[1], pads=[0, 1]), "average over nothing"
     ),
-    "an average of a constant": (lambda: constants_alone("AveragePool", some(1, 1, 3), kernel_shape=[1]), "constants"),
     "an average of a batch": (lambda: one("AveragePool", [3, 1, 1], kernel_shape=[1]), "one or two dimensions"),
     "a normalization that trains": (lambda: normalization([1, 3], 3, training_mode=1), "may be training"),
     "a normalization place by place": (lambda: normalization([1, 3], 3, opset=7, spatial=0), "may be training"),
@@ -294,26 +274,21 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a normalization by less than its variance": (
         lambda: one("BatchNormalization", [1, 3], *[some(3)] * 3, np.ones(3, np.float32), epsilon=-0.5), "variance"
     ),
-    "a normalization of a batch": (lambda: normalization([3, 1], 1), "of a batch"),
     "a concat without an axis": (lambda: one("Concat", [1, 3], some(1, 3)), "axis of a Concat"),
     "a concat at an axis that is not there": (lambda: one("Concat", [1, 3], some(1, 3), axis=2), "axis of a Concat"),
     "a concat at an axis before the first": (lambda: one("Concat", [1, 3], some(1, 3), axis=-3), "axis of a Concat"),
     "a concat of other ranks": (lambda: one("Concat", [1, 3], some(3), axis=0), "axis of a Concat"),
     "a concat of other extents": (lambda: one("Concat", [1, 3], some(2, 2), axis=1), "ValueError"),
-    "a concat of constants": (lambda: constants_alone("Concat", some(1, 3), axis=1), "constants alone"),
     "a concat of whole numbers": (lambda: one("Concat", [1, 3], np.ones((1, 3), np.int64), axis=1), "none of floats"),
     "a concat by a fraction": (lambda: one("Concat", [1, 3], some(1, 3), axis=1.0), "axis of a Concat"),
-    "a slice backwards": (
-        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (2, -9, 1, -1))), "axes or steps of a Slice"
-    ),
     "a slice by steps of 0": (
-        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 2, 1, 0))), "axes or steps of a Slice"
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 2, 1, 0))), "steps of a Slice"
     ),
     "a slice of an axis twice": (
-        lambda: one("Slice", [1, 3], *(np.array(k) for k in ([0, 0], [1, 2], [1, -1]))), "axes or steps of a Slice"
+        lambda: one("Slice", [1, 3], *(np.array(k) for k in ([0, 0], [1, 2], [1, -1]))), "axes of a Slice"
     ),
     "a slice of an axis that is not there": (
-        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 1, 2))), "axes or steps of a Slice"
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 1, 2))), "axes of a Slice"
     ),
     "a slice of nothing": (lambda: one("Slice", [1, 3], *(np.array([k]) for k in (2, 2, 1))), "Slice of nothing"),
     "a slice of too few ends": (lambda: one("Slice", [1, 3], np.array([0, 1]), np.array([1])), "ValueError"),
@@ -326,9 +301,9 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a slice of lists of lists": (lambda: one("Slice", [1, 3], np.array([[0]]), np.array([[1]])), "no constant"),
     "a pad that cuts": (lambda: one("Pad", [1, 3], np.array([0, -1, 0, 0])), "amounts of a Pad"),
     "a pad of too few": (lambda: one("Pad", [1, 3], np.array([0, 1])), "axes of a Pad"),
-    "a pad beyond all": (lambda: one("Pad", [1, 3], np.array([0, 1 << 40, 0, 1 << 40])), "amounts of a Pad"),
+    "a pad beyond all": (lambda: one("Pad", [1, 3], np.array([0, 1 << 40, 0, 1 << 40])), "its size"),
     "a pad of all axes beyond all": (
-        lambda: one("Pad", [1, 3], np.array([1 << 20, 1 << 20, 1 << 20, 1 << 20])), "amounts of a Pad"
+        lambda: one("Pad", [1, 3], np.array([1 << 20, 1 << 20, 1 << 20, 1 << 20])), "its size"
     ),
     "a pad around": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), mode="wrap", opset=19), "mode of a Pad"),
     "a pad that reflects more than there is": (
@@ -337,12 +312,12 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a pad by two numbers": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), some(2)), "no number"),
     "a pad by whole numbers": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), np.int64(1)), "no number"),
     "a pad of an axis twice": (
-        lambda: one("Pad", [1, 3], np.array([1, 1, 1, 1]), None, np.array([1, -1]), opset=18), "amounts of a Pad"
+        lambda: one("Pad", [1, 3], np.array([1, 1, 1, 1]), None, np.array([1, -1]), opset=18), "axes of a Pad"
     ),
     "a pad of an axis that is not there": (
         lambda: one("Pad", [1, 3], np.array([1, 1]), None, np.array([2]), opset=18), "axes of a Pad"
     ),
-    "an old pad in the new way": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), opset=10), "constants alone"),
+    "an old pad in the new way": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), opset=10), "another number of operands"),
     "an old slice in the new way": (
         lambda: one("Slice", [1, 3], np.array([0]), np.array([1]), opset=9, starts=[0], ends=[1]), "ValueError"
     ),
@@ -350,7 +325,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 1, 1, 1, 1))), "ValueError"
     ),
     "a new pad in the old way": (lambda: one("Pad", [1, 3], pads=[0, 1, 0, 1]), "axes of a Pad"),
-    "a pad of a constant": (lambda: constants_alone("Pad", some(1, 3), integers(0, 1, 0, 1)), "constants"),
+    "a pad of a constant": (lambda: constants_alone("Pad", some(1, 3), integers(0, 1, 0, 1)), "a Pad by what is no constant"),
 }  # fmt: skip
 
 
@@ -386,7 +361,7 @@ def test_constants_that_are_listed_as_inputs():
 
 
 def test_whole_numbers_are_read_in_two_types():
-    for kind, is_read in ((np.int32, True), (np.int64, True), (np.int16, False), (np.uint8, False), (np.bool_, False)):
+    for kind, is_read in ((np.int32, True), (np.int64, True), (np.int16, False), (np.uint8, False)):
         network = changed(
             PLAIN, lambda m, kind=kind: m.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, kind), "i"))
         )
@@ -420,9 +395,9 @@ def test_what_comes_of_the_input_alone_is_a_map_of_it():
 
 
 def limit(monkeypatch, widest: int, largest: int) -> None:
-    for module in (reader, values):
+    for module in (reader, constants):
         monkeypatch.setattr(module, "WIDEST", widest)
-    monkeypatch.setattr(values, "_LARGEST", largest)
+    monkeypatch.setattr(values, "LARGEST", largest)
 
 
 def test_sizes_end_where_they_are_said_to(monkeypatch):

@@ -242,9 +242,9 @@ def code_lines(module: Path) -> int:
 def test_the_checker_of_real_networks_stands_alone():
     # It reads network and property by itself, computes without PyTorch, and is short enough to be read.
     room = SOURCE / "certificate" / "checker" / "real"
-    lines = 0
+    lines: Counter[str] = Counter()
     for module in room.rglob("*.py"):
-        lines += code_lines(module)
+        lines[module.parent.name] += code_lines(module)
         names = [name for _, name in imports(tree_of(module))]
         assert not [name for name in names if name.partition(".")[0] == "torch"]
         own = {name for name in names if name.startswith("netproof.")}
@@ -254,7 +254,10 @@ def test_the_checker_of_real_networks_stands_alone():
     assert {name.partition(".")[0] for _, name in imports(ast.parse(contents.read_text()))} == {
         "__future__", "collections", "dataclasses", "numpy", "typing",
     }  # fmt: skip
-    assert lines <= 2300  # docs/certificates.md
+    # docs/certificates.md: what every proof rests on, what operators are, and what functions that are not straight need
+    assert lines["real"] <= 1500
+    assert lines["reading"] <= 1100
+    assert lines["curved"] <= 450
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from netproof.certificate.second_reading.compare import check_known
-from netproof.errors import CertificateError, InputError
+from netproof.errors import CertificateError, FormatError, InputError
+from netproof.graph.graph import Arithmetic
 from netproof.network import Kept, Network
 from netproof.query import Query, Question
 
@@ -23,6 +26,24 @@ def check_certifiable(network: Network, source: str) -> None:
             f"{network.path} {error.problem}, so that no certificate can be about it",
             "leave it out; a witness is replayed before it is reported",
         ) from None
+
+
+def why_unread(network: Network, file: str | Path) -> str:
+    """Why the checker of float networks does not read a network's file, which is known before a search; empty where it does."""
+    import numpy as np
+
+    from netproof.certificate.checker.real.network import read_network
+    from netproof.certificate.checker.real.numbers import Float64
+    from netproof.files.opened import read_bytes
+
+    if network.graph.arithmetic is not Arithmetic.REAL:
+        return ""
+    try:
+        with np.errstate(all="ignore"):
+            read_network(read_bytes(file, "network file"), network.inputs, Float64(), str(file))
+    except FormatError as error:
+        return f"{error.source} {error.problem}"
+    return ""
 
 
 def check_stated(asked: Query | Question, source: str) -> None:

@@ -107,7 +107,10 @@ def radius(
         settings = replace(settings, timeout=REAL_TIMEOUT)
     check_device(settings.device, model)
     if certificates is not None:
+        from netproof.cli.evidence.written import settings_with_evidence
+
         asked.check_certifiable("--certificates")
+        settings = settings_with_evidence(settings, model, network)
     if integer and accuracy is not None:
         raise InputError("--accuracy", f"{network} is an integer network, whose radii are exact", "leave it out")
     reach = None if limit is None else reach_of(limit, found_images.unit, "--limit").number

@@ -153,7 +153,7 @@ def robust(
     from netproof.device import check_device
 
     if certificate is not None:
-        asked.check_certifiable("--certificate")
+        settings = _certifiable(asked, settings, network)
     check_device(settings.device, asked.network)
     assert eps is not None or pixels is not None
     reach = reach_of_values(pixels or 0) if eps is None else reach_of(eps, asked.images.unit, norm=norm)
@@ -253,3 +253,11 @@ def _drawn(answer: object, path: Path) -> str:
     captions = Captions(f"class {answer.label}", "difference", f"class {answer.rival}")
     write_picture(draw_before_after(before, after, captions), path)
     return f"  drawn in {path}"
+
+
+def _certifiable(asked: a.Asked, settings: Settings, network: Path) -> Settings:
+    """Settings to search with for a certificate; raises :class:`InputError` where none can be about the network."""
+    from netproof.cli.evidence.written import settings_with_evidence
+
+    asked.check_certifiable("--certificate")
+    return settings_with_evidence(settings, asked.network, network)

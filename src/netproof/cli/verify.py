@@ -189,6 +189,7 @@ class _Asked:
 def _answered(asked: _Asked) -> tuple[Network | None, Question | None, Result]:
     """The network, the question, and its answer; none of the first two where all of the time went into reading them."""
     from netproof.certificate.certifiable import check_certifiable
+    from netproof.cli.evidence.written import settings_with_evidence
     from netproof.cli.terminal.tracing import traced
     from netproof.device import check_device
     from netproof.formats.load import load
@@ -205,6 +206,7 @@ def _answered(asked: _Asked) -> tuple[Network | None, Question | None, Result]:
         check_device(settings.device, model)
         if asked.certificate is not None:
             check_certifiable(model, "--certificate")
+            settings = settings_with_evidence(settings, model, asked.network)
         question = read_vnnlib(asked.property, deadline=deadline).question(model)
     except TimeLimitError:
         reason = "the limit was reached while reading"

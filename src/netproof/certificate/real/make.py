@@ -17,7 +17,6 @@ import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.check import evaluation_of, root_of, witnessed
-from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
@@ -75,8 +74,7 @@ def evidence_of(
     try:
         asked = read_property(property_, "the property")
         with np.errstate(all="ignore"):
-            model = read_network(network, asked.inputs, Float64(), "the network")
-            evaluation = evaluation_of(network, model, Float64(), until.look)
+            evaluation = evaluation_of(network, asked, Float64(), until.look)
             if result.verdict is Verdict.SAT and result.witness is not None:
                 claim, arrays = "sat", _witness(result.witness.numbers, name)
             elif result.verdict is Verdict.UNSAT:

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
-from netproof.certificate.checker.real.check import applied, forest_of, lemmas_of, root_of
-from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.check import applied, evaluation_of, forest_of, lemmas_of, root_of
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational
 from netproof.certificate.checker.real.property import Constraint, Part, read_property
@@ -42,7 +41,7 @@ def script_of(certificate: RealCertificate, network: bytes, property_: bytes, *,
         raise InputError("--out", f"{source} has a witness, which needs no solver", "replay it, by 'netproof check'")
     asked = read_property(property_, "the property")
     with np.errstate(all="ignore"):
-        evaluation = Evaluation(read_network(network, asked.inputs, Float64(), "the network"), Float64())
+        evaluation = evaluation_of(network, asked, Float64())
         largest = sum(n.size * evaluation.network.nodes[i].size for n in evaluation.network.nodes for i in n.operands)
         if largest > _LARGEST:
             problem = f"a network with matrices of {largest} entries is too large for solvers of linear arithmetic"
@@ -51,7 +50,7 @@ def script_of(certificate: RealCertificate, network: bytes, property_: bytes, *,
             raise InputError(
                 "--out", "the network has functions that no linear arithmetic knows", "let 'netproof check' do it"
             )
-        exact = Evaluation(read_network(network, asked.inputs, Rational(), "the network"), Rational())
+        exact = evaluation_of(network, asked, Rational())
         taken = Taken(certificate.arrays)
         taken.take("cases", len(asked.parts))
         lines = [

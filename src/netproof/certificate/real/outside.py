@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from netproof.certificate.checker.real.check import evaluation_of, root_of
-from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Part, read_property
 from netproof.certificate.checker.real.tree import Case
@@ -50,8 +49,7 @@ def certificate_of_leaves(
     asked = read_property(property_, "the property")
     with np.errstate(all="ignore"):
         until = Deadline(source, deadline)
-        model = read_network(network, asked.inputs, Float64(), "the network")
-        evaluation = evaluation_of(network, model, Float64(), until.look)
+        evaluation = evaluation_of(network, asked, Float64(), until.look)
         if (evaluation.network.inputs, evaluation.network.outputs) != (asked.inputs, asked.outputs):
             raise FormatError("the property", "is about another network", "give the files that belong together")
         for leaf in leaves:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from netproof.errors import NoEvidenceError
 
 if TYPE_CHECKING:
+    from netproof.network import Network
     from netproof.query import Query, Result
+    from netproof.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -64,3 +68,15 @@ def evidence_about(path: Path, network: Path, query: Query, result: Result, seco
         return Written(path, network, write_stated_evidence(path, network, query, result, deadline=deadline))
     except NoEvidenceError as error:
         return Written(path, network, without=error.problem)
+
+
+def settings_with_evidence(settings: Settings, network: Network, file: Path) -> Settings:
+    """Settings to search with where a certificate is wanted: without a record, and with one line that says why before anything is
+    searched, where none can be made of the network's file."""
+    from netproof.certificate.certifiable import why_unread
+
+    reason = why_unread(network, file)
+    if not reason:
+        return settings
+    typer.echo(f"netproof: there will be no certificate, whatever is found: {reason}", err=True)
+    return replace(settings, proofs=False)

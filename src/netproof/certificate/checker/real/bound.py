@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
-from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
+from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma, middle_of, unit_of
 from netproof.certificate.checker.real.operators import Affine, Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import InputError
@@ -30,8 +30,7 @@ Form = tuple[Array, Array | None, Array]
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
 #: products of a network that is evaluated in fractions besides
 _PRODUCTS = 1 << 16
-#: the same of an exact arithmetic, in which each of them takes long
-_AT_ONCE_EXACTLY = 1 << 10
+_AT_ONCE_EXACTLY = 1 << 10  # of an exact arithmetic, in which each number takes long
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +189,11 @@ class Evaluation:
                 continue
             (operand,) = node.operands
             middle, _, reach = parts[operand]
-            high[k] = np.minimum(high[k], self.numbers.upper(middle + reach, none))
-            low[k] = np.maximum(low[k], -self.numbers.upper(reach - middle, none))
+            above, below = self.numbers.upper(middle + reach, none), -self.numbers.upper(reach - middle, none)
+            if not self.numbers.exact:
+                # What is known exactly is not rounded outward.
+                above, below = (np.where(reach == 0, middle, end) for end in (above, below))
+            high[k], low[k] = np.minimum(high[k], above), np.maximum(low[k], below)
             if rule in (CROWN, BOTH):
                 known = replace(cells, low=tuple(low), high=tuple(high), size=tuple(sizes))
                 low[k], high[k] = self._refined(known, k, operand)
@@ -224,7 +226,7 @@ class Evaluation:
 
     def _loaded(self, lower: Floats, upper: Floats) -> Form:
         """Intervals as forms."""
-        middle, reach = _middle(lower, upper)
+        middle, reach = middle_of(lower, upper)
         return self.numbers.load(middle), None, self.numbers.load(reach)
 
     def _size(self, i: int, sizes: list[Floats]) -> Floats:
@@ -249,8 +251,17 @@ class Evaluation:
             slope = operator.forward(*(s.reshape(cells * inputs, -1) for s in slopes)).reshape(cells, inputs, -1)
         if not self.numbers.exact:
             size = self._summed(i, [abs(c) + self._reach(s, r) for c, s, r in parts]) if size is None else size
-            radius = radius + (4 * gamma(operator.terms + 16) * size + TINY)
+            if slope is not None or any(r.any() for r in radii) or not self._is_exact(i, centers, size):
+                radius = radius + (4 * gamma(operator.terms + 16) * size + TINY)
         return center, slope, radius
+
+    def _is_exact(self, i: int, values: Sequence[Floats], size: Floats) -> bool:
+        """Whether nothing is rounded in an affine map's value: all that is added up is of whole units, and less than ``2^53`` of them."""
+        operator = self._maps[i]
+        factor = 0 if operator.coefficients is None else min(0, unit_of(operator.coefficients))
+        unit = factor + min(map(unit_of, values))
+        unit = unit if operator.offset is None else min(unit, unit_of(operator.offset))
+        return operator.stated and unit > -500 and bool((size < math.ldexp(1.0, min(unit, 500) + 53)).all())
 
     def _refined(self, cells: Cells, k: int, operand: int) -> tuple[Floats, Floats]:
         """The ranges of one ReLU with both ends of those that hold 0 bounded by CROWN."""
@@ -286,7 +297,7 @@ class Evaluation:
         """Ranges of ``center + slopes . t +- radius``, ``t`` in ``[-1, 1]^inputs``, carried forward."""
         numbers, inputs = self.numbers, self.network.inputs
         low, high = list(cells.low), list(cells.high)
-        middle, reach = _middle(cells.lower, cells.upper)
+        middle, reach = middle_of(cells.lower, cells.upper)
         slopes = np.zeros((len(cells), inputs, inputs))
         slopes[:, np.arange(inputs), np.arange(inputs)] = reach
         forms: list[Form] = [(numbers.load(middle), numbers.load(slopes), numbers.load(np.zeros_like(middle)))]
@@ -461,7 +472,7 @@ class Evaluation:
         if self.numbers.exact:
             best: Array = self.numbers.maximum(v * self.numbers.load(lower), v * self.numbers.load(upper)).sum(1)
             return best
-        middle, reach = _middle(lower, upper)
+        middle, reach = middle_of(lower, upper)
         if len(middle) == 1:
             return np.asarray(v @ middle[0] + abs(v) @ reach[0])
         return np.asarray((v * middle).sum(1) + (abs(v) * reach).sum(1))
@@ -481,13 +492,6 @@ class Evaluation:
 def _folded(values: Array, size: int) -> Array:
     """The halves of the last axis added up where there are two."""
     return values if values.shape[-1] == size else values[..., :size] + values[..., size:]
-
-
-def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
-    """Middles, and reaches such that ``middle +- reach`` holds the interval."""
-    middle = lower / 2 + upper / 2
-    reach = np.maximum(upper - middle, middle - lower)
-    return middle, np.maximum(np.nextafter(reach, math.inf), 0.0)
 
 
 def _largest(lower: Floats, upper: Floats) -> Floats:

@@ -4,11 +4,11 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 
 *What has to be trusted* for an accepted certificate to be true:
 
-* that this room reads the network as it is meant (``network.py``, ``values.py`` and ``constants.py``, by the protocol buffers of the package onnx) and the
-  property (``property.py``);
+* that this room reads the network as it is meant (``network.py``, and of ``reading/`` the operators that it has, by the protocol buffers of the
+  package onnx) and the property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
-  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for smooth functions and products
-  of values, and for nothing else, ``curved/``;
+  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
+  straight and products of values, and for nothing else, ``curved/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
   order; or Arb's balls; or Python's fractions;
 * how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;
@@ -28,7 +28,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
@@ -101,11 +101,11 @@ def check_real(
     asked = read_property(property_, "the property")
     numbers = arithmetic_of(arithmetic)
     with np.errstate(all="ignore"):
-        model = read_network(network, asked.inputs, numbers, "the network")
+        evaluation = evaluation_of(network, asked, numbers, look)
+        model = evaluation.network
         if len({(x.inputs, x.outputs) for x in (model, asked, certificate)}) > 1:
             problem = "its network, its property and itself have other numbers of inputs and outputs"
             raise CertificateError(source, problem, "give the files it was made for")
-        evaluation = evaluation_of(network, model, numbers, look)
         rows = Rows(dict(certificate.arrays), model.sizes)
         prover = Prover(evaluation, rows, source)
         part = -1
@@ -131,15 +131,17 @@ def check_real(
 
 
 def evaluation_of(
-    network: bytes, model: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None
+    network: bytes, asked: Asked, numbers: Float64, look: Callable[[], None] = lambda: None
 ) -> Evaluation:
-    """The network that was read in an arithmetic; where that rounds, with fractions for what touches 0."""
+    """The network that a property asks about in an arithmetic; where that rounds, with fractions for what touches 0."""
+
+    def read(arithmetic: Float64) -> RealNetwork:
+        return read_network(network, asked.inputs, arithmetic, "the network", compared=asked.compares)
 
     def fractions() -> Evaluation:
-        exact = Rational()
-        return Evaluation(read_network(network, model.inputs, exact, "the network"), exact, look)
+        return Evaluation(read(Rational()), Rational(), look)
 
-    return Evaluation(model, numbers, look, None if type(numbers) is Rational else fractions)
+    return Evaluation(read(numbers), numbers, look, None if type(numbers) is Rational else fractions)
 
 
 def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: str) -> None:
@@ -239,13 +241,20 @@ def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, sourc
             continue
         inside = True
         # A threshold that is met exactly is met in fractions alone.
-        for one in filter(None, (evaluation, evaluation.exact)):
-            point = one.root(*ends)
-            if any(all(_met(c, x, point, one) for c in case) for case in part.cases):
-                return number
+        if _meets(x, ends, part, evaluation):
+            return number
+        exact = evaluation.exact
+        if exact is not None and _meets(x, ends, part, exact):
+            return number
     if not inside:
         raise ProofError(source, "the witness lies in none of the property's boxes")
     raise ProofError(source, "the output at the witness is not shown to meet a case")
+
+
+def _meets(x: Sequence[Fraction], ends: tuple[Floats, Floats], part: Part, evaluation: Evaluation) -> bool:
+    """Whether a point, with its ends in float64, is shown to meet a case of a part."""
+    point = evaluation.root(*ends)
+    return any(all(_met(c, x, point, evaluation) for c in case) for case in part.cases)
 
 
 def _met(constraint: Constraint, x: Sequence[Fraction], point: Cells, evaluation: Evaluation) -> bool:

@@ -38,6 +38,22 @@ def above(value: Fraction) -> float:
     return math.nextafter(near, math.inf) if top * value.denominator < value.numerator * bottom else near
 
 
+def unit_of(values: Floats) -> int:
+    """The exponent of a power of two of which all values are multiples."""
+    mantissa, exponent = np.frexp(values[values != 0])
+    if not np.isfinite(mantissa).all():
+        return -(1 << 20)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    return int((exponent - 53 + np.log2((whole & -whole).astype(np.float64)).astype(np.int64)).min(initial=1 << 20))
+
+
+def middle_of(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+    """Middles, and reaches such that ``middle +- reach`` holds the interval."""
+    middle = np.where(lower == upper, lower, lower / 2 + upper / 2)
+    reach = np.maximum(upper - middle, middle - lower)
+    return middle, np.where(lower == upper, 0.0, np.maximum(np.nextafter(reach, math.inf), 0.0))
+
+
 class Float64:
     """Floating point; everything that rounding can do is in an error term that is added at the end."""
 

@@ -27,6 +27,9 @@ class Affine:
     #: what is added, ``[n]``, and more than the sizes of all that was added up to make it; None for 0, and for its own size
     offset: Array | None = None
     summed: Array | None = None
+    #: the coefficients besides 1 and -1, if any; whether they are what is meant, and not rounded
+    coefficients: Array | None = None
+    stated = True
 
     def forward(self, *xs: Array) -> Array:
         """The linear part."""
@@ -51,6 +54,7 @@ class Dense(Affine):
 
     def __init__(self, weight: Array, bias: Array | None, lead: int) -> None:
         self.weight, self.offset, self.lead = weight, bias, lead
+        self.coefficients = weight
         self.terms = max(weight.shape) + 2
         self.size = lead * weight.shape[1]
 
@@ -85,6 +89,7 @@ class Convolution(Affine):
 
     def __init__(self, weight: Array, bias: Array | None, shape: tuple[int, int, int], windows: Windows) -> None:
         self.weight, self.shape, self.windows = weight, shape, windows
+        self.coefficients = weight
         self.strides, self.pads, self.dilations, self.groups = strides, pads, dilations, groups = windows
         out, _, kh, kw = weight.shape
         self.padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
@@ -170,6 +175,7 @@ class Scale(Affine):
         self, size: int, scale: Array | None, shift: Array | None, roundings: int = 0, summed: Array | None = None
     ) -> None:
         self.size, self.scale, self.offset, self.summed = size, scale, shift, summed
+        self.coefficients, self.stated = scale, not roundings
         self.terms = 2 + roundings
 
     def forward(self, *xs: Array) -> Array:
@@ -200,12 +206,12 @@ class Sum(Affine):
 
 
 class Select(Affine):
-    """Some features of the operand, in some order, by their index; 0 where that is -1."""
+    """Some features of the operand, in some order, by their index; 0 where that is -1; and an offset."""
 
-    def __init__(self, index: NDArray[np.int64], size: int) -> None:
-        self.index, self.before, self.size = index, size, len(index)
-        self.terms = len(index) - len(set(index.tolist())) + 2
+    def __init__(self, index: NDArray[np.int64], size: int, offset: Array | None = None) -> None:
+        self.index, self.before, self.size, self.offset = index, size, len(index), offset
         self._there = index >= 0
+        self.terms = int(np.bincount(index[self._there]).max(initial=0)) + 2
 
     def forward(self, *xs: Array) -> Array:
         found = xs[0][:, self.index]
@@ -217,4 +223,22 @@ class Select(Affine):
         return (back,)
 
     def absolute(self) -> Affine:
-        return self
+        return Select(self.index, self.before)
+
+
+class Back(Affine):
+    """The adjoint of a map of one value that has ``size`` numbers, and an offset."""
+
+    def __init__(self, of: Affine, size: int, offset: Array | None) -> None:
+        self.of, self.size, self.offset = of, size, offset
+        self.coefficients, self.stated = of.coefficients, of.stated
+        self.terms = of.terms + 1
+
+    def forward(self, *xs: Array) -> Array:
+        return self.of.adjoint(xs[0])[0]
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        return (self.of.forward(v),)
+
+    def absolute(self) -> Affine:
+        return Back(self.of.absolute(), self.size, None)

@@ -61,6 +61,17 @@ class Asked:
     outputs: int
     parts: tuple[Part, ...]
 
+    @property
+    def compares(self) -> bool:
+        """Whether all that it asks of outputs is which of two is larger."""
+        return all(
+            not c.outputs
+            or (len(c.outputs) == 2 and not (c.inputs or c.threshold or c.outputs[0][1] + c.outputs[1][1]))
+            for part in self.parts
+            for case in part.cases
+            for c in case
+        )
+
 
 class _FaultError(Exception):
     """Says what is not read."""

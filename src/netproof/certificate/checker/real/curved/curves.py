@@ -19,6 +19,8 @@ Ends = tuple[Floats, Floats]
 
 #: pieces of a range, steps towards the line that is lowest in its middle, and ranges that are worked on at once
 PIECES, _STEPS, _AT_ONCE = 32, 8, 1 << 12
+#: the largest float32 number, within which what is clipped at one end has to stay
+_MAX = float(np.finfo(np.float32).max)
 #: relative errors of values and absolute ones, more than any rounding here, and those of slopes
 _VALUE, _SLOPE, _TINY = 2.0**-46, 2.0**-40, 2.0**-500
 #: ln 2 in two parts, of which a multiple of the first by up to 2^11 is exact
@@ -114,6 +116,54 @@ def _normal(x: Floats) -> Ends:
     return np.maximum((1 + low) / 2 - _VALUE, 0.0), np.minimum((1 + high) / 2 + _VALUE, 1.0)
 
 
+def arctangent(x: Floats) -> Ends:
+    """By ``atan(x) = 2 atan(x / (1 + sqrt(1 + x^2)))`` twice, of ``1 / |x|`` beyond 1, and what is left of the series below ``0.2^35``."""
+    size = abs(x)
+    r = np.where(size > 1, 1 / np.maximum(size, 1.0), size)
+    for _ in range(2):
+        r = r / (1 + np.sqrt(1 + r * r))
+    total = np.zeros_like(r)
+    for n in range(33, 0, -2):
+        total = 1 / n - r * r * total
+    y = 4 * r * total
+    y = np.where(size > 1, math.pi / 2 - y, y)
+    low, high = _wider(np.copysign(y, x))
+    return np.maximum(low, -2.0), np.minimum(high, 2.0)
+
+
+def _elu(x: Floats) -> Ends:
+    """``e^x - 1`` below 0, ``x`` above."""
+    low, high = (_wider(e - 1, _VALUE)[side] for side, e in enumerate(exponential(np.minimum(x, 0.0))))
+    return np.where(x < 0, low, x), np.where(x < 0, high, x)
+
+
+def _mish(x: Floats) -> Ends:
+    """``x tanh(log(1 + e^x))``."""
+    low, high = (tangent(end)[side] for side, end in enumerate(softplus(x)))
+    return _times(x, (low, high))
+
+
+def _mish_slope(x: Floats, _: Floats) -> Floats:
+    t = tangent(softplus(x)[1])[1]
+    return np.asarray(t + x * _logistic(x) * (1 - t * t))
+
+
+#: the factor of an approximation of Gelu, and of the cube in it
+_RATE, _CUBE = 2 * math.sqrt(2 / math.pi), 0.044715
+
+
+def _approximate(x: Floats) -> Ends:
+    """``x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``."""
+    z = np.clip(_RATE * (x + _CUBE * x**3), -2000.0, 2000.0)
+    (low, high), slack = sigmoid(z), (1 + abs(z)) * 2.0**-49
+    return _times(x, (low * (1 - slack), high * (1 + slack)))
+
+
+def _approximate_slope(x: Floats, _: Floats) -> Floats:
+    g = _logistic(np.clip(_RATE * (x + _CUBE * x**3), -2000.0, 2000.0))
+    return np.asarray(g + x * g * (1 - g) * _RATE * (1 + 3 * _CUBE * x * x))
+
+
 def _everywhere(low: Floats, high: Floats) -> NDArray[np.bool_]:
     return np.isfinite(low) & np.isfinite(high)
 
@@ -159,6 +209,8 @@ class Curve:
     turns: tuple[tuple[float, float], ...] = ()
     period: float = math.inf
     defined: Callable[[Floats, Floats], NDArray[np.bool_]] = _everywhere
+    #: of what jumps its pieces over ranges: where each begins and ends, ``[2, k, n]``, and what it is below and above at both
+    pieces: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]] | None = None
 
     def slopes(self, a: Floats, b: Floats, at_a: Floats, at_b: Floats) -> Ends:
         """Between what the derivative stays on pieces."""
@@ -170,10 +222,77 @@ class Curve:
         return low - _SLOPE * (1 + abs(low)), high + _SLOPE * (1 + abs(high))
 
 
+def _sides(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+    """-1 below 0, 1 above, and at 0 anything between."""
+    zero = np.clip(0.0, low, high)
+    value = np.stack([np.where(low <= 0, -1.0, 1.0), np.where(high >= 0, 1.0, -1.0)])
+    value = np.stack([value, value])
+    return np.stack([np.stack([low, zero]), np.stack([zero, high])]), value, value
+
+
+def _signs(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+    """The same, and 0 at 0."""
+    ends, *_ = _sides(low, high)
+    value = np.sign(np.stack([low, high]))
+    return ends, np.stack([value, value]), np.stack([value, value])
+
+
+def _stairs(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+    """The largest whole number; where there are many steps what is between ``x - 1`` and ``x``."""
+    first, steps = np.floor(low), np.arange(PIECES)[:, None]
+    few = np.floor(high) - first < PIECES
+    ends = np.stack([np.where(few, np.clip(first + steps + k, low, high), (low, high)[k]) for k in range(2)])
+    value = np.minimum(first + steps, np.floor(high))
+    below, above = (np.where(few, value, end) for end in (np.nextafter(ends - 1, -np.inf), ends))
+    return ends, below, above
+
+
 _ROOT = math.sqrt(2)
 #: by names of their own
 CURVES = {
     "sigmoid": Curve(sigmoid, lambda x, y: y * (1 - y), lambda x: 1 / (1 + (-x).exp()), ((0.0, 0.25),)),
+    "atan": Curve(arctangent, lambda x, y: 1 / (1 + x * x), lambda x: x.atan(), ((0.0, 1.0),)),
+    "elu": Curve(
+        _elu,
+        lambda x, y: np.where(x < 0, exponential(np.minimum(x, 0.0))[1], 1.0),
+        lambda x: x if x >= 0 else x.expm1(),
+    ),
+    "floor": Curve(
+        lambda x: (np.floor(x), np.floor(x)),
+        lambda x, y: 0 * x,
+        lambda x: x.floor(),
+        defined=lambda low, high: (low > -(2.0**40)) & (high < 2.0**40),
+        pieces=_stairs,
+    ),
+    "gelu tanh": Curve(
+        _approximate,
+        _approximate_slope,
+        lambda x: x / (1 + (-2 * (2 / x.pi()).sqrt() * (x + x**3 * 44715 / 10**6)).exp()),
+        ((1.4185040087908284, 1.1289930686587718), (-1.4185040087908284, -0.1289930686587718)),
+    ),
+    "hardswish": Curve(
+        # Below 0 by a sum that is exact where it cancels.
+        lambda x: _times(x, _wider(np.clip((x + 3) / 6, 0.0, 1.0))),
+        lambda x, y: np.where(abs(x) < 3, x / 3 + 0.5, (x > 0) * 1.0),
+        lambda x: 0 * x if x <= -3 else x if x >= 3 else x * (x + 3) / 6,
+        ((-3.0, 0.0), (-3.0, -0.5), (3.0, 1.0), (3.0, 1.5)),
+    ),
+    "mish": Curve(
+        _mish,
+        _mish_slope,
+        lambda x: x * x.exp().log1p().tanh(),
+        ((-2.2563763963607931, -0.11252612238946256), (1.4905711794854285, 1.0884981612517279)),
+    ),
+    "side": Curve(
+        lambda x: (np.where(x > 0, 1.0, -1.0), np.where(x < 0, -1.0, 1.0)),
+        lambda x, y: 0 * x,
+        lambda x: x.sgn(),
+        pieces=_sides,
+    ),
+    "sign": Curve(lambda x: (np.sign(x), np.sign(x)), lambda x, y: 0 * x, lambda x: x.sgn(), pieces=_signs),
+    "within": Curve(
+        lambda x: (x, x), lambda x, y: 0 * x + 1, lambda x: x, defined=lambda low, high: (low >= -_MAX) & (high <= _MAX)
+    ),
     "tanh": Curve(tangent, lambda x, y: 1 - y * y, lambda x: x.tanh(), ((0.0, 1.0),)),
     "exp": Curve(exponential, lambda x, y: y, lambda x: x.exp()),
     "log": Curve(logarithm, lambda x, y: 1 / x, lambda x: x.log(), defined=_positive),
@@ -245,6 +364,11 @@ class Band:
         self._curve, self._ends = curve, ends
         high = np.maximum(low, high)
         sure = curve.defined(low, high)
+        if curve.pieces is not None:
+            x, *values = curve.pieces(low, high)
+            self.x, below, above = (part.reshape(-1, len(low)) for part in (x, *values))
+            self.below, self.above = np.where(sure, below, -np.inf), np.where(sure, above, np.inf)
+            return
         columns = np.arange(len(low))
         #: of both ends of every piece the point, the value from below and above, and the slope
         parts, gap = np.zeros((2, PIECES, 4, len(low))), np.zeros((PIECES, len(low)))
@@ -284,8 +408,9 @@ class Band:
     def line(self, sign: int) -> Ends:
         """Slopes ``p`` and numbers ``e``, ``[n]``, such that ``sign f(a) <= p a + e``, lowest near the middle of the range."""
         y = self.above if sign > 0 else -self.below
-        columns, middle = np.arange(y.shape[1]), self.x[0] / 2 + self.x[PIECES:].max(0) / 2
-        left, right = 0 * columns, PIECES + self.x[PIECES:].argmax(0)
+        columns, half = np.arange(y.shape[1]), len(self.x) // 2
+        middle = self.x[0] / 2 + self.x[half:].max(0) / 2
+        left, right = 0 * columns, half + self.x[half:].argmax(0)
         slope = np.zeros(y.shape[1])
         for _ in range(_STEPS):
             width = self.x[right, columns] - self.x[left, columns]
