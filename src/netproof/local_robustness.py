@@ -226,8 +226,10 @@ class _Goal:
         if first != 1:
             raise QueryError(name, "has a target and a top", "give one of the two")
         if aim is None or aim not in rivals:
-            problem = f"the target {shown(target)} is the label itself or no output of the network ({outputs} outputs)"
-            raise QueryError(name, problem, "give another class")
+            what = "the label itself" if aim == number else f"no output of the network, which has {outputs}"
+            raise QueryError(
+                name, f"the target {shown(target)} is {what}", f"give another class, of 0 to {outputs - 1}"
+            )
         return cls(number, (tuple((aim, other) for other in range(outputs) if other != aim),), 1, False)
 
     def condition(self, network: Network) -> tuple[Conjunction, ...]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import assert_refused
@@ -122,6 +123,8 @@ def place(tiny_data, tmp_path_factory):
     (here / "words.vnnlib").write_text("(assert (>= X_0 zero))")
     (here / "text.png").write_text("this is no picture")
     (here / "empty").mkdir()
+    np.save(here / "one.npy", np.zeros((1, 4), np.uint8))
+    np.save(here / "signed.npy", np.full((1, 4), -3))
     (here / "netproof.toml").write_text('[queries.one]\nnetwork = "text.onnx"\nimages = "text.png"\nepsilon = 2\n')
     return {
         "NET": tiny_data.network, "IMAGES": f"--images {tiny_data.images} --labels {tiny_data.labels}", "DATA": tiny_data.folder,
@@ -139,6 +142,16 @@ WRONG = [
     ("robust NET IMAGES --index 400 --eps 2", "there is no sample 400", "give 0 to 399"),
     ("robust NET IMAGES --index three --eps 2", "--index", "netproof robust --help"),
     ("robust NET IMAGES --index 3 --eps two", "'two'", "give"),
+    ("robust NET IMAGES --index 3 --eps", "netproof robust: Option '--eps' requires an argument", "netproof robust --help"),
+    ("robust NET IMAGES --index 3 --eps 1e400", "could be grey levels or a share", "give 255 for grey levels"),
+    ("robust NET IMAGES --index 3 --eps 2 --top 1.5", "this is no whole number", "netproof robust --help"),
+    ("robust NET IMAGES --index 3 --eps 2 --timeout 1h", "this is no number", "netproof robust --help"),
+    ("robust NET IMAGES --index 3 --eps 2 --target 1 --top 2", "--target: --top is given as well", "give one of the two"),
+    ("radius NET --images HERE/one.npy --label 1 --index 1", "one.npy holds one image", "give 0, or leave it out"),
+    ("radius NET --images HERE/signed.npy --label 1", "signed.npy, sample 0: the image has values", "give raw"),
+    ("robust NET --images HERE/signed.npy --label 1 --eps 2", "signed.npy, sample 0: the image has values", "give raw"),
+    ("bench report", "No such command 'report'", "netproof bench --help"),
+    ("bench ron", "No such command 'ron'; did you mean 'run'? see", "netproof bench --help"),
     ("robust NET IMAGES --index 3 --eps 0.5", "0.5", "give"),
     ("robust NET IMAGES --index 3 --eps -1", "-1", "0 or more"),
     ("robust NET IMAGES --index 3 --eps 2 --norm l3", "'l3'", "give linf, l1, l2"),

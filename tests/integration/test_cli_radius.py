@@ -53,7 +53,8 @@ def test_in_words(cli, tiny_data):
     assert ran.code == 0 and ran.err == ""
     first, second = ran.out.splitlines()
     assert first.startswith(f"sample {index} (label ")
-    assert f"robust at radius {expected}, vulnerable at {expected + 1};" in first
+    unit = "grey level" if expected == 1 else "grey levels"
+    assert f"robust at radius {expected} {unit}, vulnerable at {expected + 1};" in first
     assert "misclassified" in second
 
 

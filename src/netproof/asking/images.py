@@ -123,6 +123,7 @@ class Images:
             unit = Unit(int((network.upper - network.lower).max()))
         else:
             _check_clip(prepared.clip)
+            _check_std(prepared.std)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         _check_channels(prepared, form)
         if pictures.labels is not None:
@@ -140,6 +141,10 @@ class Images:
     def check(self, index: int) -> None:
         """Make sure that there is such an image; raises :class:`InputError`."""
         check_index(index, len(self), self.pictures.source)
+
+    def named(self, index: int) -> str:
+        """An image in messages: its file or folder, and its number there."""
+        return f"{self.pictures.source}, sample {index}"
 
     def label(self, index: int) -> int:
         """The class of an image: its label, or what the network takes it for where there is none."""
@@ -268,7 +273,7 @@ class Images:
 
     def input(self, index: int) -> Tensor:
         """An image as the network's input, ``[n_input]`` float64; raises :class:`QueryError`."""
-        sample = robustness(self.network, self.image(index), 0, 0, **self.arguments, name=f"sample {index}").sample
+        sample = robustness(self.network, self.image(index), 0, 0, **self.arguments, name=self.named(index)).sample
         assert sample is not None
         return sample.image.to(torch.float64)
 
@@ -281,6 +286,14 @@ def _check_channels(prepared: Preparation, form: InputForm) -> None:
                 f"has {len(numbers)} numbers, and the network's input {'x'.join(map(str, form.shape))} one channel"
             )
             raise InputError(option, problem, "give one number")
+
+
+def _check_std(std: tuple[str, ...]) -> None:
+    """Refuse what nothing can be divided by; what is no number is refused where it is used."""
+    for part in std:
+        number = exact_number(part)
+        if number is not None and number <= 0:
+            raise InputError("--std", f"is '{part[:40]}', which is not above 0", "give positive numbers")
 
 
 def _check_clip(clip: tuple[str, str] | None) -> None:

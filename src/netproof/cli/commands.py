@@ -11,6 +11,7 @@ import typer
 
 from netproof.cli.arguments.completion import InstallCompletion, ShowCompletion, answer_shells, is_asked_by_shell
 from netproof.cli.arguments.help import CommandGroup
+from netproof.cli.terminal.failures import command_named
 
 #: where each command is, in the order of the help; groups are called ``app``
 _COMMANDS = {
@@ -38,6 +39,11 @@ _ABOUT = ("--version", "--name")
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 #: what typer makes of Ctrl-C and of the end of the input
 ABORTED: type[Exception] = typer.Abort
+#: what the parser of arguments says of numbers, and the same in the words of this program
+_TYPES = (
+    ("Input should be a valid integer, unable to parse string as an integer", "this is no whole number"),
+    ("Input should be a valid number, unable to parse string as a number", "this is no number"),
+)
 
 #: columns that help takes on a terminal that has them
 _WIDEST = 120
@@ -118,9 +124,13 @@ def _root(debug: Callable[[Path], None]) -> Callable[..., None]:
     return netproof
 
 
-def usage_problem(error: Exception) -> str:
-    """A usage error in one line: the command, what is wrong, where to read on."""
+def usage_problem(error: Exception, arguments: Sequence[str]) -> str:
+    """A usage error of a command's arguments in one line: the command, what is wrong, where to read on."""
     context = getattr(error, "ctx", None)
-    path = getattr(context, "command_path", None) or "netproof"
+    path = getattr(context, "command_path", None) or command_named(arguments)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    return f"{path}: {message.rstrip('.')}; see '{path} --help'"
+    for said, ours in _TYPES:
+        message = message.replace(said, ours)
+    said, _, meant = message.rstrip(".").partition(". Did you mean ")
+    # What was probably meant is the mend, and comes before the place to read on.
+    return f"{path}: {said}; " + (f"did you mean {meant} " if meant else "") + f"see '{path} --help'"

@@ -87,7 +87,7 @@ def _run(arguments: list[str], details: list[Path]) -> int:
     try:
         code = command(details.append, arguments).main(args=arguments, prog_name="netproof", standalone_mode=False)
     except USAGE_ERROR as error:
-        return _refuse(usage_problem(error))
+        return _refuse(usage_problem(error, arguments))
     except ABORTED:
         return INTERRUPTED
     if sys.stdout is not None:

@@ -34,6 +34,13 @@ Accuracy = Annotated[
         "--accuracy", metavar="A", help="Float networks: between proof and witness (default: 0.1 grey levels)."
     ),
 ]
+Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="Norm: linf, l1, l2.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="S", help="Seconds for an image (default: 600; 60 of float networks and in l1 and l2)."
+    ),
+]
 Jobs = Annotated[
     int, typer.Option("--jobs", metavar="N", help="Worker processes, of several images; each has one thread.")
 ]
@@ -49,7 +56,7 @@ def radius(
     every: a.Every = False,
     limit: Limit = None,
     accuracy: Accuracy = None,
-    norm: a.Norm = "linf",
+    norm: Norm = "linf",
     scale: a.Scale = None,
     mean: a.Mean = None,
     std: a.Std = None,
@@ -64,7 +71,7 @@ def radius(
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
     runtime: o.Runtime = None,
-    timeout: o.Timeout = None,
+    timeout: Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
@@ -197,7 +204,7 @@ class _Radii:
                 norm=self.norm, **images.arguments,
             )  # fmt: skip
         except QueryError as error:
-            named = QueryError(f"sample {index}", error.problem, error.hint)
+            named = QueryError(images.named(index), error.problem, error.hint)
             if self.alone:
                 raise named from None
             return _Answer((f"error: {named}",), {"index": index, "error": str(named)}, failed=True)
@@ -276,7 +283,9 @@ def _render_text(images: Images, index: int, found: RadiusResult, norm: str) -> 
         if found.witness is not None:
             return f"{head}robust at no radius, another output is as large; {cost}"
         return f"{head}{'misclassified' if found.exact else f'not decided ({found.reason})'}; {cost}"
-    answer = f"robust at radius {number_text(found.radius)}{'' if norm == 'linf' else f' in {norm}'}"
+    # The radii of integers are whole grey levels; the unit of others stands below all of them, with how values become inputs.
+    unit = (" grey level" if found.radius == 1 else " grey levels") if images.unit.scale is None else ""
+    answer = f"robust at radius {number_text(found.radius)}{unit}{'' if norm == 'linf' else f' in {norm}'}"
     if found.witness_radius is not None:
         answer += f", vulnerable at {number_text(found.witness_radius)}"
         between = "in between"

@@ -10,7 +10,7 @@ import typer
 from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
 from netproof.cli.sets import options as sets
-from netproof.errors import InputError
+from netproof.errors import InputError, QueryError
 
 if TYPE_CHECKING:
     from netproof.asking.reach import Reach
@@ -104,6 +104,7 @@ def robust(
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory, device=device)
     o.check_threads(threads)
+    a.check_goal(target, top)
     counted = norm == "l0"
     pixels = a.values_changed(norm, eps, pixels)
     if counted:
@@ -205,7 +206,10 @@ def _one(
     (index,), (target, top) = asked.indices, goal
     witness, picture, certificate = files
     name = f"sample {index}, radius {reach.number}" + ("" if reach.norm == "linf" else f" in {reach.norm}")
-    question = asked.images.question(index, reach.number, norm=reach.norm, target=target, top=top, name=name)
+    try:
+        question = asked.images.question(index, reach.number, norm=reach.norm, target=target, top=top, name=name)
+    except QueryError as error:
+        raise QueryError(asked.images.named(index), error.problem, error.hint) from None
     if certificate is not None:
         check_stated(question, "--certificate")
     result = verify(question, settings)

@@ -215,12 +215,14 @@ class RunRecord:
                 hint = f"give the folder of a run{f': {folder.parent}' if (folder.parent / FILE).is_file() else ''}"
                 raise InputError(folder, "is a file, and no folder of a run", hint) from None
             problem = "holds no benchmark run (no run.json)" if folder.is_dir() else "no such folder"
-            raise InputError(folder, problem, "give a folder that 'netproof bench run' wrote") from None
+            raise InputError(
+                folder, problem, "give a folder that 'netproof bench run' or 'robust --out' wrote"
+            ) from None
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
         except (ValueError, RecursionError):
             raise InputError(path, "is not JSON", "remove the folder and run the benchmark again") from None
-        hint = "give a folder that 'netproof bench run' wrote"
+        hint = "give a folder that 'netproof bench run' or 'robust --out' wrote"
         if not isinstance(document, dict) or not isinstance(document.get("benchmark"), str):
             raise InputError(path, "names no benchmark", hint)
         files, invocations = document.get("files"), document.get("invocations")

@@ -104,6 +104,12 @@ def check_norm(norm: str) -> None:
     raise InputError("--norm", f"is '{norm[:40]}'", f"give {', '.join(known)}, or l0 (robust)")
 
 
+def check_goal(target: int | None, top: int) -> None:
+    """Refuse two things that the class could do; raises :class:`InputError`."""
+    if target is not None and top != 1:
+        raise InputError("--target", "--top is given as well", "give one of the two")
+
+
 def check_ball(norm: str, path: Path | None, option: str, *, by_set: bool = False) -> None:
     """Refuse what does not go with a ball: a set, and certificates, which state none; raises :class:`InputError`."""
     if norm not in ("l1", "l2"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SCHEME = "default: the AAAI 2021 scheme's"
 
-NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="ONNX, TensorFlow Lite, or Keras HDF5 weights.")]
+NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help=".onnx, .pt2, .tflite, or Keras weights (.h5).")]
 ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz) or .npy.")]
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
 Runtime = Annotated[

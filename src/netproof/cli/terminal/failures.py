@@ -45,12 +45,12 @@ def problem_of(error: BaseException, arguments: Sequence[str]) -> str:
         return str(error)
     if _is_short_of_memory(error):
         return (
-            f"{_name(arguments)}: there is not enough memory ({_first_line(error)}); allow it more, "
+            f"{command_named(arguments)}: there is not enough memory ({_first_line(error)}); allow it more, "
             "or take a smaller network"
         )
     if isinstance(error, ImportError):
         return (
-            f"{_name(arguments)}: a part of the installation cannot be loaded ({_first_line(error)}); "
+            f"{command_named(arguments)}: a part of the installation cannot be loaded ({_first_line(error)}); "
             "install netproof again"
         )
     if isinstance(error, OSError):
@@ -62,7 +62,7 @@ def problem_of(error: BaseException, arguments: Sequence[str]) -> str:
 
     return (
         f"netproof {netproof_version()} failed at '{_shortened(_line(arguments))}' ({_first_line(error)}), a defect; "
-        f"please report it with this line, the files, and what 'netproof --debug FILE {_name(arguments, '')}...' "
+        f"please report it with this line, the files, and what 'netproof --debug FILE {command_named(arguments, '')}...' "
         "writes to FILE"
     )
 
@@ -99,7 +99,7 @@ def _line(arguments: Sequence[str]) -> str:
     return shlex.join(("netproof", *arguments))
 
 
-def _name(arguments: Sequence[str], program: str = "netproof ") -> str:
+def command_named(arguments: Sequence[str], program: str = "netproof ") -> str:
     """The command without what it is asked: ``netproof bench run``."""
     words: list[str] = []
     for word in arguments:

@@ -76,7 +76,11 @@ def _classes(path: Path) -> list[str]:
         except OSError as error:
             raise FormatError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
         if not classes:
-            raise FormatError(path, "has no folder in it", "give one folder of images per class")
+            raise FormatError(
+                path,
+                "has no folder in it, and no image",
+                f"put images there ({', '.join(SUFFIXES)}), or one folder of them per class",
+            )
         return classes
     lines = read_bytes(listed, "list of classes", limit=1 << 20).decode("utf-8-sig", "replace").splitlines()
     classes = [line.strip() for line in lines if line.strip()]

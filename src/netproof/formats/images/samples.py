@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 def check_index(index: int, held: int, source: str | Path) -> None:
     """Raise :class:`InputError` where there is no image of this number."""
     if not 0 <= index < held:
-        raise InputError(
-            "--index", f"there is no sample {index}: {source} holds {held} images", f"give 0 to {held - 1}"
+        held_there, hint = (
+            (f"{held} images", f"give 0 to {held - 1}") if held != 1 else ("one image", "give 0, or leave it out")
         )
+        raise InputError("--index", f"there is no sample {index}: {source} holds {held_there}", hint)
 
 
 def check_labels(labels: int, images: int, label_source: str | Path, image_source: str | Path) -> None:

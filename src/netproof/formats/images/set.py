@@ -118,5 +118,5 @@ def check_published(path: str | Path, what: str, known: Sequence[str], *, limit:
         raise FormatError(
             path,
             f"its SHA-256 is {found[:16]}..., not that of the published {what}",
-            "it is truncated or another file: download it again, or read it unchecked",
+            "it is truncated or another file: download it again, or read it unchecked (--unchecked)",
         )

@@ -89,8 +89,8 @@ def read_cifar(path: str | Path, split: Split = "test", *, check: bool = True) -
     members = _read_members(path, split)
     layout = next((known for known in _LAYOUTS if known.meta in members), None)
     if layout is None:
-        titles = " nor of ".join(known.title for known in _LAYOUTS)
-        raise FormatError(path, f"has neither the layout of {titles}", "give the python version of the archive")
+        wanted = " nor ".join(f"{known.meta} ({known.title})" for known in _LAYOUTS)
+        raise FormatError(path, f"has neither {wanted}", "give the python version of the archive, with all its members")
     missing = next((name for name in layout.splits[split] if name not in members), None)
     if missing:
         raise FormatError(path, f"has no member {missing}", "download it again")
