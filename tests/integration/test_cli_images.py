@@ -161,6 +161,7 @@ def test_targets_and_first_classes(cli, colours):
     assert "vulnerable" in target.out and "class from 0 to 2" in target.out and "class 2 instead of 0" in target.out
     first = cli("robust", *ask(colours, "pixels.npz", "--index", 0, "--eps", "30grey", "--top", 2))
     assert "takes class 0 from the first 2" in first.out or "take class 0 from the first 2" in first.out
+    assert "vulnerable" not in first.out or "2 other classes have outputs as large as class 0 or larger" in first.out
 
 
 def test_a_picture_of_the_witness(cli, colours, tmp_path):
@@ -207,7 +208,7 @@ def test_radii_go_on_after_an_image_that_cannot_be_asked_about(cli, colours, tmp
     for jobs in (1, 2):
         ran = cli(*asked, "--all", "--jobs", jobs)
         assert ran.code == 1 and ran.out.count(": robust at radius") == 2, ran
-        assert "error: sample 1: label -1 is not an output" in ran.out
+        assert f"error: {tmp_path / 'labels.npz'}, sample 1: label -1 is not an output" in ran.out
     ran = cli(*asked, "--all", "--json")
     samples = json.loads(ran.out)["samples"]
     assert ran.code == 1 and [one["index"] for one in samples] == [0, 1, 2] and "label -1" in samples[1]["error"]

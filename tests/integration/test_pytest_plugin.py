@@ -44,7 +44,7 @@ def test_promises_are_tests(project, tiny_data, options):
         and "after a change of" in ran.stdout
     )
     assert (
-        "1 of 2 not robust, as is promised:" in ran.stdout
+        "1 of 2 are not robust, which is promised:" in ran.stdout
         and "half-777: error (index: there is no sample 777" in ran.stdout
     )
     assert sorted(project.iterdir()) == before, "something was written"
@@ -93,3 +93,15 @@ def test_the_package_has_its_names():
     assert callable(netproof.testing.assert_robust) and "assert_robust" in vars(netproof.testing)
     with pytest.raises(AttributeError, match="no attribute 'assert_robst'"):
         netproof.testing.assert_robst  # noqa: B018
+
+
+def test_a_wrong_argument_of_an_assertion_shows_the_test_alone(project):
+    calls = {"eps": 'eps="two"', "index": "eps=1, index=777", "norm": 'eps=1, norm="l0"'}
+    tests = "".join(
+        f"def test_{name}(): assert_robust('net.h5', 'images', 'labels', {how})\n" for name, how in calls.items()
+    )
+    (project / "test_net.py").write_text(f"from netproof.testing import assert_robust\n{tests}")
+    ran = run(project, "-q", "test_net.py")
+    assert ran.returncode == 1 and "3 failed" in ran.stdout, ran
+    assert all(f"Error: {name}: " in ran.stdout for name in calls), ran
+    assert "contextlib" not in ran.stdout and "names.py" not in ran.stdout, ran.stdout

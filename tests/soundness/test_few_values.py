@@ -133,8 +133,14 @@ def test_what_is_not_decided_is_refused(drawn, tmp_path) -> None:
         save(tmp_path / "wide.onnx", model([node("Gemm", ["x", "a"])], (1, 784), {"a": np.ones((784, 2))}))
     )
     assert len(few_values(wide, np.zeros(784), 0, 1, clip=(0, 1)).parts) == 784 < MOST_CHOICES
-    with pytest.raises(QueryError, match=r"3.069e\+05 choices of 2 values of 784.*at most 1 value$"):
+    with pytest.raises(QueryError, match=r"306,936 choices of 2 values of 784.*at most 1 value$"):
         few_values(wide, np.zeros(784), 0, 2, clip=(0, 1))
+    with pytest.raises(QueryError, match=r"more than 2\^778 choices of 392 values of 784"):
+        few_values(wide, np.zeros(784), 0, 392, clip=(0, 1))
+    # more than any float is
+    larger = save(tmp_path / "larger.onnx", model([node("Gemm", ["x", "a"])], (1, 3072), {"a": np.ones((3072, 2))}))
+    with pytest.raises(QueryError, match=r"more than 2\^3064 choices of 1500 values of 3072"):
+        few_values(read_onnx(larger), np.zeros(3072), 0, 1500, clip=(0, 1))
     net, integer = draw(np.random.default_rng(5))
     assert isinstance(net, RandomNetwork)
     with pytest.raises(QueryError, match="Pixels"):

@@ -107,6 +107,9 @@ class Images:
         if source.label is not None and pictures.labels is not None:
             raise InputError("--label", "the images have labels already", "leave it, or --labels, out")
         if source.label is not None:
+            if not 0 <= source.label < network.outputs:
+                problem = f"label {source.label} is not an output of the network ({network.outputs} outputs)"
+                raise InputError("--label", problem, f"give 0 to {network.outputs - 1}")
             pictures = replace(pictures, labels=np.full(len(pictures), source.label, np.int64))
         return cls.of(network, pictures, prepared)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from netproof.arguments.words import meant
 from netproof.errors import InputError
@@ -33,14 +34,21 @@ def verdict_hint(given: object, known: Sequence[str]) -> str:
     return meant(given, known, others)
 
 
-@contextmanager
-def keywords() -> Iterator[None]:
+class _Keywords:
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        __tracebackhide__ = True  # nothing for whoever's test gave a wrong argument
+        if isinstance(error, InputError):
+            parts = (_OPTION.sub(_keyword, part) for part in (error.source, error.problem, error.hint))
+            raise type(error)(*parts) from None
+
+
+def keywords() -> AbstractContextManager[None]:
     """Within this block errors name arguments as Python and files have them, not as options of a command: ``clip``, not ``--clip``."""
-    try:
-        yield
-    except InputError as error:
-        parts = (_OPTION.sub(_keyword, part) for part in (error.source, error.problem, error.hint))
-        raise type(error)(*parts) from None
+    return _Keywords()
 
 
 def _keyword(found: re.Match[str]) -> str:

@@ -19,7 +19,10 @@ def _corners(image: Image, rows: int, columns: int, at: tuple[int, int] | None) 
     """The upper left places at which a block can lie."""
     height, width, _ = image.places.shape
     if not (1 <= whole("the block's rows", rows) <= height and 1 <= whole("the block's columns", columns) <= width):
-        raise QueryError("the set", f"a block of {rows} x {columns} in {height} x {width} places", "give a smaller one")
+        hint = "give a smaller one"
+        if height == 1 < rows:
+            hint += "; the network's input is flat, and all of its values stand in one row"
+        raise QueryError("the set", f"a block of {rows} x {columns} in {height} x {width} places", hint)
     if at is None:
         return [(i, j) for i in range(height - rows + 1) for j in range(width - columns + 1)]
     if not (0 <= at[0] <= height - rows and 0 <= at[1] <= width - columns):

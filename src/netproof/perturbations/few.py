@@ -65,7 +65,9 @@ def few_values(
         raise QueryError(name, f"the number of values is {count} of {size}", f"give 1 to {size}")
     if math.comb(size, chosen) > MOST_CHOICES:
         most = max((k for k in range(1, chosen) if math.comb(size, k) <= MOST_CHOICES), default=0)
-        problem = f"there are {math.comb(size, chosen):.4g} choices of {chosen} values of {size}, each a box of its own"
+        problem = (
+            f"there are {_many(math.comb(size, chosen))} choices of {chosen} values of {size}, each a box of its own"
+        )
         hint = f"at most {MOST_CHOICES} are decided: " + (
             f"ask about at most {most} value{'' if most == 1 else 's'}" if most else "ask in linf, l1 or l2"
         )
@@ -121,3 +123,8 @@ class _Choices(MadeQueries):
             upper=torch.where(free, self.far.upper, self.here.upper),
             about=Sample(sample.image, sample.label, part=part, top=sample.top),
         )
+
+
+def _many(count: int) -> str:
+    """A count in words that stay short: what is chosen of thousands of values is too large for a float, and to be read."""
+    return f"{count:,}" if count < 10**12 else f"more than 2^{count.bit_length() - 1}"

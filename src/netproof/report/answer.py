@@ -65,7 +65,7 @@ class Answer:
             what = (
                 f"class {self.rival} instead of {self.label}"
                 if self.top == 1
-                else f"{self.top} classes or more come before {self.label}"
+                else f"{self.top} other classes have outputs as large as class {self.label} or larger"
             )
             by = f"by at most {number_text(largest)}"
             if self.reach.norm in ("l1", "l2"):

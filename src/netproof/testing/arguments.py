@@ -153,7 +153,9 @@ def positions(given: object, held: int) -> list[int]:
         if isinstance(one, bool) or not isinstance(one, int):
             raise InputError("index", f"{shown(one)} is no number of an image", "give whole numbers from 0")
         if not 0 <= one < held:
-            raise InputError("index", f"there is no image {one} among {held}", f"give 0 to {held - 1}")
+            raise InputError(
+                "index", f"there is no image {one} among {held}", f"give 0 to {held - 1}" if held > 1 else "give 0"
+            )
     return [one for one in listed if isinstance(one, int)]
 
 

@@ -93,7 +93,7 @@ class PromiseItem(pytest.Item):
 
 
 def _message(promise: Promise, broken: list[Answered], count: int) -> str:
-    lines = [f"{len(broken)} of {count} not {promise.expect}, as is promised:"]
+    lines = [f"{len(broken)} of {count} are not {promise.expect}, which is promised:"]
     lines += [f"  {printable(f'{answer.name}: {answer.verdict} ({answer.said})')}" for answer in broken[:_NAMED]]
     if len(broken) > _NAMED:
         lines.append(f"  and {len(broken) - _NAMED} more")

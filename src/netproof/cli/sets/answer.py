@@ -214,7 +214,8 @@ def _line(document: dict[str, object], limit: float) -> str:
         told += f" of {limit:g} s" + (f"; {reason}" if reason else "")
     elif reason:
         told += f"; {reason}"
-    told += f" ({document['evaluated'] or document['subproblems']} {'inputs' if document['count'] else 'subproblems'}"
+    spent = int(str(document["evaluated"] or document["subproblems"]))
+    told += f" ({spent} {'input' if document['count'] else 'subproblem'}{'' if spent == 1 else 's'}"
     told += f", {seconds_text(float(str(document['seconds'])))})"
     if document.get("certificate"):
         told += f"\n  certificate written to {document['certificate']}"

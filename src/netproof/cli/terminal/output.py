@@ -51,6 +51,11 @@ def check_writable(path: Path, option: str) -> None:
     ------
     InputError : a folder, no folder around it, no permission; what another argument of the command names, which would be lost
     """
+    if str(path) == "-":
+        # Elsewhere a name for standard output, which has the answer here; a file of that name is what nobody wants.
+        raise InputError(
+            option, "'-' is no name of a file", "give one; standard output has the answer, and --json all of it"
+        )
     other = _also_named(path, option)
     if other:
         raise InputError(path, f"is named by {other} as well, and {option} would overwrite it", "give it another name")
@@ -72,7 +77,11 @@ def _also_named(path: Path, option: str) -> str:
     for parameter in context.command.params if context is not None else ():
         if option in parameter.opts:
             continue
-        label = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.rstrip("_").upper()
+        label = (
+            parameter.opts[0]
+            if parameter.opts[0].startswith("-")
+            else (parameter.metavar or parameter.name.upper()).strip("{}")
+        )
         value = context.params.get(parameter.name)
         named += [label for name in _names(value) if is_same_file(name, path)]
     return named[0] if named else ""
