@@ -117,8 +117,9 @@ def robust(
     named.check_place()
     by_set = bool(named.given) or box is not None
     if eps is None and not by_set:
-        hint = "say by how much values may move, or name a set: --brightness, --patch ..."
-        raise InputError("--eps", "is missing", hint)
+        raise InputError(
+            "--eps", "is missing", "say by how much values may move, or name a set: --brightness, --patch ..."
+        )
     a.check_ball(norm, None, "--certificate", by_set=by_set)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
