@@ -41,6 +41,7 @@ FailOn = Annotated[
     str | None,
     typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: vulnerable,timeout."),
 ]
+_SAY_HOW_MUCH = "say by how much values may move, or name a set: --brightness, --patch ..."
 
 
 def robust(
@@ -117,9 +118,7 @@ def robust(
     named.check_place()
     by_set = bool(named.given) or box is not None
     if eps is None and not by_set:
-        raise InputError(
-            "--eps", "is missing", "say by how much values may move, or name a set: --brightness, --patch ..."
-        )
+        raise InputError("--eps", "is missing", _SAY_HOW_MUCH)
     a.check_ball(norm, None, "--certificate", by_set=by_set)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
