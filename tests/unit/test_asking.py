@@ -170,7 +170,8 @@ def test_sources_of_every_kind(tmp_path):
     pixels = colour_png(tmp_path / "one.png")
     single = read_pictures(tmp_path / "one.png", channels=3)
     assert (single.values[0] == pixels.transpose(2, 0, 1)).all() and single.axes == "chw"
-    assert read_pictures(tmp_path / "one.png", channels=1).values.shape == (1, 1, 4, 6)
+    with pytest.raises(FormatError, match="red, green and blue"):
+        read_pictures(tmp_path / "one.png", channels=1)
     for label, name in enumerate(("cat", "dog")):
         for seed in range(2):
             colour_png(tmp_path / "classes" / name / f"{seed}.png", seed + 10 * label)

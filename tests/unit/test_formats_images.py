@@ -155,6 +155,8 @@ def folder(path, **files):
 
 
 def test_a_folder_of_images_is_read(tmp_path):
+    from PIL import Image
+
     path = folder(tmp_path, dog_b=LARGE[0], dog_a=LARGE[1], cat_x=LARGE[2])
     (path / "cat" / "notes.txt").write_text("no image")
     (path / ".hidden").mkdir()
@@ -162,7 +164,11 @@ def test_a_folder_of_images_is_read(tmp_path):
     assert found.classes == ("cat", "dog") and found.labels.tolist() == [0, 1, 1]
     assert np.array_equal(found.images, LARGE[[2, 1, 0]])
     assert np.array_equal(read_image_set(path, crop=32).images, LARGE[[2, 1, 0], :, 16:48, 16:48])
-    assert read_image_folder(path, channels=1).images.shape == (3, 1, 64, 64)
+    with pytest.raises(FormatError, match="has colours, and what is asked for is one channel"):
+        read_image_folder(path, channels=1)
+    for image in path.glob("*/*.png"):
+        Image.fromarray(np.repeat(np.array(Image.open(image))[..., :1], 3, 2)).save(image)
+    assert np.array_equal(read_image_folder(path, channels=1).images, LARGE[[2, 1, 0], :1])
 
 
 def test_listed_classes_give_the_order_and_must_be_there(tmp_path):

@@ -32,11 +32,11 @@ _PNM = re.compile(rb"P[2356](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^
 
 
 def decode_image(source: str | Path, data: bytes, *, channels: int = 3) -> NDArray[np.uint8]:
-    """``[channels, rows, columns]``: colours for 3 channels, brightness for 1.
+    """``[channels, rows, columns]``: colours for 3 channels, grey levels for 1.
 
     Pixels of JPEG files are what the installed Pillow and libjpeg make of them, which can differ by a grey level
     from one release to another. Raises :class:`FormatError` for what is no image, damaged or too large, and for what programs
-    make different pixels of: 16 bits, transparency, several frames, inks, an orientation.
+    make different pixels of: 16 bits, transparency, several frames, inks, an orientation, and colours where grey is asked for.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -49,7 +49,7 @@ def decode_image(source: str | Path, data: bytes, *, channels: int = 3) -> NDArr
                         source, f"is an image of {image.width}x{image.height} pixels", "give images of a data set"
                     )
                 _check_plain(source, data, image)
-                pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"), np.uint8)
+                pixels = np.asarray(image.convert("RGB"), np.uint8).transpose(2, 0, 1)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise FormatError(source, "is an image of enormous size", "give images of a data set") from None
     except UnidentifiedImageError:
@@ -57,8 +57,14 @@ def decode_image(source: str | Path, data: bytes, *, channels: int = 3) -> NDArr
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError) as error:
         detail = " ".join(str(error).split())[:80]
         raise FormatError(source, f"is a damaged image ({detail})", "download or copy it again") from None
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return np.ascontiguousarray(planes)
+    if channels == 1:
+        if not (pixels == pixels[:1]).all():
+            problem = (
+                "has colours, and what is asked for is one channel: programs weigh red, green and blue differently"
+            )
+            raise FormatError(source, problem, "make it grey as it is done where the network is used")
+        pixels = pixels[:1]
+    return np.ascontiguousarray(pixels)
 
 
 def _check_plain(source: str | Path, data: bytes, image: Image.Image) -> None:
