@@ -224,12 +224,12 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def dropped_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     right = keras_h5._layers_of
-    monkeypatch.setattr(keras_h5, "_layers_of", lambda file: [right(file)[0], *right(file)[2:]])
+    monkeypatch.setattr(keras_h5, "_layers_of", lambda *given: [right(*given)[0], *right(*given)[2:]])
 
 
 def swapped_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     right = keras_h5._layers_of
-    monkeypatch.setattr(keras_h5, "_layers_of", lambda file: [right(file)[1], right(file)[0], *right(file)[2:]])
+    monkeypatch.setattr(keras_h5, "_layers_of", lambda *given: [right(*given)[1], right(*given)[0], *right(*given)[2:]])
 
 
 def transposed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,7 @@ PINNED = {
         "attacked": 0.2,
         "starts": 5,
     },
+    "JOINT": {"few_inputs": 8, "most": 256},
     "NEARER": {
         "radii": 24,
         "less": 0.7,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from conftest import write_idx
 from netproof.errors import FormatError
+from netproof.files import opened
 from netproof.files.opened import read_bytes
 from netproof.formats.images import idx
 
@@ -115,7 +116,7 @@ def test_failing_reads(images: Path, monkeypatch: pytest.MonkeyPatch, error: OSE
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(opened, "open_file", fail)
     refused(idx.read_idx, images, error.strerror or "", "permissions")
 
 

@@ -61,9 +61,9 @@ KEEP = [
 DAMAGED = [
     *[(name, {"scale": 0.2}, MOVED) for name in KEEP],
     *[(name, {"zero": 4}, MOVED) for name in KEEP],
-    *[(name, {"zero": 128}, "not quantized to 8 bits") for name in RIGHT],
+    *[(name, {"zero": 128}, "not quantized with one scale") for name in RIGHT],
     *[(name, {"kind": "uint8"}, "of a value of another type") for name in RIGHT if name != "QUANTIZE"],
-    *[(name, {"kind": "int16", "zero": 0}, "other codes than those of 8 bits") for name in RIGHT],
+    *[(name, {"kind": "int16", "zero": 0}, "of a value of another type") for name in RIGHT if name != "QUANTIZE"],
     ("RESHAPE", {1: (1, 3, 2)}, OTHER),
     ("RESHAPE", {1: (1, 2, 4)}, OTHER),
     ("RESHAPE", {2: [(np.ones(3, np.int8), None)]}, "operand 1 of RESHAPE"),

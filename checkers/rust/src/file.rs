@@ -226,6 +226,8 @@ pub enum Stated {
     /// the SHA-256 of a property's file
     Real { sha256: String },
     Robustness { label: usize, radius: i64 },
+    /// the class of an image in a box
+    Class { label: usize },
     /// numbers of constraints of the cases
     Box { constraints: Vec<usize> },
 }
@@ -290,6 +292,15 @@ fn check_sum(data: &[u8], end: usize) -> Result<(), String> {
 }
 
 impl Certificate {
+    /// Whether both are about the class of one image, or neither of them is about one.
+    pub fn is_about_the_class_of(&self, other: &Certificate) -> bool {
+        match (&self.stated, &other.stated) {
+            (Stated::Class { label }, Stated::Class { label: of }) => label == of && self.array("image") == other.array("image"),
+            (Stated::Class { .. }, _) | (_, Stated::Class { .. }) => false,
+            _ => true,
+        }
+    }
+
     pub fn array(&self, name: &str) -> &[i64] {
         self.arrays.iter().find(|(mine, _)| *mine == name).map_or(&[], |(_, values)| values)
     }
@@ -404,6 +415,11 @@ fn head(document: &Json, names: &[&'static str], version: usize) -> Result<(Cert
                 return Err(none());
             }
             Stated::Robustness { label: about["label"].count()?, radius: about["radius"].count()? as i64 }
+        } else if let Ok(about) = about.fields(&["kind", "label"]) {
+            if about["kind"].text()? != "class" {
+                return Err(none());
+            }
+            Stated::Class { label: about["label"].count()? }
         } else {
             let about = about.fields(&["constraints", "kind"])?;
             let constraints = about["constraints"].list()?.iter().map(Json::count).collect::<Result<Vec<_>, _>>()?;

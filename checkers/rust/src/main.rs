@@ -56,6 +56,10 @@ fn whole(parts: &[Certificate], network_data: &[u8]) -> Found {
         if parts.len() > 1 && read.claim != "unsat" {
             return Err("a part of the certificate claims 'sat'".into());
         }
+        // A class is one of an image, and what is said of the whole is said of both.
+        if !parts[0].is_about_the_class_of(read) {
+            return Err("a part of the certificate is about another image or class".into());
+        }
         let network = integer::network::read(network_data).map_err(|problem| format!("the network: {problem}"))?;
         let mut checker = integer::check::Checker::new(read, network).map_err(|problem| format!("the certificate {problem}"))?;
         match checker.prove() {

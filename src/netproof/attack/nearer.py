@@ -106,7 +106,7 @@ class Nearer:
                 break
             pulls = side.pulls(x)
             points = []
-            for share in torch.linspace(1 - less, 1, NEARER.radii).tolist():
+            for share in torch.linspace(1 - less, 1, NEARER.radii, dtype=torch.float64).tolist():
                 least = BallMaximum(self.ball.norm, center, weight, share * size)
                 ahead = least.at(pulls, region) - center
                 straight = share * (x - center)
@@ -190,7 +190,9 @@ class _Real:
         self.rows = REAL_ATTACK.batch.rows(self._graph, 1)
 
     def _margin(self, x: Tensor) -> Tensor:
-        return self._cases.margins(x, self._graph.evaluate(x), torch.full((len(x),), self._case)).amin(-1)
+        return self._cases.margins(
+            x, self._graph.evaluate(x), torch.full((len(x),), self._case, dtype=torch.int64)
+        ).amin(-1)
 
     def holds(self, x: Tensor) -> Tensor:
         with torch.no_grad():

@@ -82,24 +82,21 @@ impl<'a> Checker<'a> {
                 for name in ["lower", "upper", "coefficients", "threshold"] {
                     self.exactly(name, 0)?;
                 }
-                let image = wide(self.exactly("image", inputs)?);
-                if *label >= outputs || image.iter().any(|x| !(least..=largest).contains(x)) {
-                    return Err("states an image or a label that the network does not have".into());
-                }
-                let y = self.network.values(&image).pop().unwrap_or_default();
-                self.is_misclassified = (0..outputs).any(|k| if k < *label { y[k] >= y[*label] } else { y[k] > y[*label] });
+                let image = self.class_of_image(*label)?;
                 self.lower = image.iter().map(|x| (x - *radius as Whole).max(least)).collect();
                 self.upper = image.iter().map(|x| (x + *radius as Whole).min(largest)).collect();
-                for k in (0..outputs).filter(|k| k != label) {
-                    let mut row = vec![0; outputs];
-                    (row[k], row[*label]) = (1, -1);
-                    self.cases.push(Case { rows: vec![row], right: vec![Whole::from(k > *label)], order: None });
+            }
+            Stated::Class { label } => {
+                for name in ["coefficients", "threshold"] {
+                    self.exactly(name, 0)?;
                 }
+                self.class_of_image(*label)?;
+                self.read_box()?;
             }
             Stated::Box { constraints } => {
                 self.exactly("image", 0)?;
                 let count: usize = constraints.iter().try_fold(0usize, |sum, n| sum.checked_add(*n)).ok_or("has too many constraints")?;
-                (self.lower, self.upper) = (wide(self.exactly("lower", inputs)?), wide(self.exactly("upper", inputs)?));
+                self.read_box()?;
                 let right = wide(self.exactly("threshold", count)?);
                 let rows = wide(self.exactly("coefficients", count.checked_mul(outputs).ok_or("has too many constraints")?)?);
                 let mut at = 0;
@@ -108,10 +105,6 @@ impl<'a> Checker<'a> {
                     let rows = own.clone().map(|i| rows[i * outputs..(i + 1) * outputs].to_vec()).collect();
                     self.cases.push(Case { rows, right: right[own].to_vec(), order: None });
                     at += height;
-                }
-                let fits = self.lower.iter().zip(&self.upper).all(|(l, u)| least <= *l && l <= u && *u <= largest);
-                if !fits {
-                    return Err("states a box that is empty, or leaves the range of inputs".into());
                 }
             }
             Stated::Real { .. } => return Err("is about a network of real numbers".into()),
@@ -124,6 +117,34 @@ impl<'a> Checker<'a> {
             if size * most + right.abs() >= 1 << 44 {
                 return Err("states a constraint whose terms can reach 2^44".into());
             }
+        }
+        Ok(())
+    }
+
+    /// The image, whether it is of another class, and the cases: every other output against the label's.
+    fn class_of_image(&mut self, label: usize) -> Result<Vec<Whole>, String> {
+        let (outputs, least, largest) = (self.certificate.outputs, self.network.least, self.network.largest);
+        let image = wide(self.exactly("image", self.certificate.inputs)?);
+        if label >= outputs || image.iter().any(|x| !(least..=largest).contains(x)) {
+            return Err("states an image or a label that the network does not have".into());
+        }
+        let y = self.network.values(&image).pop().unwrap_or_default();
+        self.is_misclassified = (0..outputs).any(|k| if k < label { y[k] >= y[label] } else { y[k] > y[label] });
+        for k in (0..outputs).filter(|k| *k != label) {
+            let mut row = vec![0; outputs];
+            (row[k], row[label]) = (1, -1);
+            self.cases.push(Case { rows: vec![row], right: vec![Whole::from(k > label)], order: None });
+        }
+        Ok(image)
+    }
+
+    fn read_box(&mut self) -> Result<(), String> {
+        let inputs = self.certificate.inputs;
+        (self.lower, self.upper) = (wide(self.exactly("lower", inputs)?), wide(self.exactly("upper", inputs)?));
+        let (least, largest) = (self.network.least, self.network.largest);
+        let fits = self.lower.iter().zip(&self.upper).all(|(l, u)| least <= *l && l <= u && *u <= largest);
+        if !fits {
+            return Err("states a box that is empty, or leaves the range of inputs".into());
         }
         Ok(())
     }
