@@ -175,6 +175,7 @@ READ: dict[str, Callable[[], bytes]] = {
     "maximum of all places": lambda: one("GlobalMaxPool", [1, 2, 3, 4]),
     **{f"maximum with pads {where}": lambda where=where: one("MaxPool", [1, 2, 4, 5], kernel_shape=[2, 3], strides=[2, 2], auto_pad=where) for where in ("SAME_UPPER", "SAME_LOWER")},
     **{f"conv with pads {where}": lambda where=where: one("Conv", [1, 1, 5, 4], some(2, 1, 3, 2), strides=[2, 1], auto_pad=where) for where in ("SAME_UPPER", "SAME_LOWER")},
+    "average that leaves out the last place": lambda: one("AveragePool", [1, 1, 4], kernel_shape=[1], strides=[2], auto_pad="SAME_UPPER", opset=19),
     "average with pads": lambda: one("AveragePool", [1, 1, 5, 4], kernel_shape=[3, 2], strides=[2, 1], auto_pad="SAME_UPPER"),
     "transposed conv": lambda: one("ConvTranspose", [1, 2, 3, 4], some(2, 3, 2, 3), some(3)),
     "transposed conv with strides": lambda: one("ConvTranspose", [1, 2, 3, 4], some(2, 3, 3, 2), strides=[2, 3], pads=[1, 0, 0, 1], output_padding=[1, 2]),
@@ -272,6 +273,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, int]] = {
     "a transposed conv with more pads": (lambda: one("ConvTranspose", [1, 1, 3], some(1, 1, 2), output_padding=[1]), "windows of a ConvTranspose", 3),
     "a transposed conv of other channels": (lambda: one("ConvTranspose", [1, 1, 3], some(2, 1, 2)), "ConvTranspose|ValueError", 3),
     "a transposed conv that is cut off": (lambda: one("ConvTranspose", [1, 1, 3], some(1, 1, 2), pads=[3, 3]), "windows|ValueError", 3),
+    **{
+        f"{kind} over gaps with pads {where}": (lambda kind=kind, where=where: one(kind, [1, 1, 4], *((some(1, 1, 1),) if kind == "Conv" else ()), strides=[4], auto_pad=where, opset=19, **({} if kind == "Conv" else {"kernel_shape": [1]})), "windows with gaps", 4)
+        for kind in ("Conv", "AveragePool", "MaxPool") for where in ("SAME_UPPER", "SAME_LOWER")
+    },
+    "a conv with gaps in its kernel and pads not stated": (lambda: one("Conv", [1, 1, 5], some(1, 1, 2), dilations=[2], auto_pad="SAME_UPPER"), "windows with gaps", 5),
     "a resize by fractions": (lambda: one("Resize", [1, 1, 2], None, np.float32([1, 1, 1.5])), "whole factor", 2),
     "a resize to fewer": (lambda: one("Resize", [1, 1, 4], None, np.float32([1, 1, 0.5])), "whole factor", 4),
     "a resize to sizes that do not fit": (lambda: one("Resize", [1, 1, 2], None, None, integers(1, 1, 3)), "whole factor", 2),

@@ -36,6 +36,8 @@ from netproof.search.proofs.journal import Grounds, Means, one_constraint, split
 from netproof.search.real.problem import Problem
 from netproof.search.tree import DepthFirst
 
+#: more than what underflow takes from a distance
+_TINY = 2.0**-500
 #: why a search ends that is to go on otherwise
 DO_NOT_CLOSE = "boxes do not close"
 
@@ -359,10 +361,11 @@ def _confined(region: Region, cases: Tensor, slopes: Tensor, value: Tensor) -> t
     """The boxes without the ends on which no open case can be met, and the cases that are left.
 
     A constraint whose line has slopes ``c`` ``[B, N, m, n]`` and the bound ``b`` ``[B, N, m]`` on a box is met nowhere that is farther than
-    ``b / |c_i|`` from the end at which the line is largest.
+    ``b / |c_i|`` from the end at which the line is largest. Where a slope or a bound has overflowed it says nothing.
     """
     reach = value[..., None] / slopes.abs()
-    reach = reach + 2.0**-50 * (reach + torch.maximum(region.lower.abs(), region.upper.abs())[:, None, None])
+    reach = torch.where(torch.isfinite(slopes) & ~reach.isnan(), reach, torch.inf)
+    reach = reach + (2.0**-50 * (reach + torch.maximum(region.lower.abs(), region.upper.abs())[:, None, None]) + _TINY)
     low, high = region.lower[:, None, None], region.upper[:, None, None]
     lower = torch.where(slopes > 0, high - reach, low).maximum(low).amax(2)
     upper = torch.where(slopes < 0, low + reach, high).minimum(high).amin(2)
