@@ -177,6 +177,8 @@ class _Whole:
         return center + moves.sign() * (moves.abs() + _NEARLY).floor()
 
     def witness(self, x: Tensor) -> Witness | None:
+        if not bool(self._query.refuted_by(x)):
+            return None
         return Witness(x.to(torch.int64), self._query.network.graph.evaluate(x).to(torch.int64))
 
 
