@@ -25,6 +25,9 @@ from netproof.graph.graph import Graph
 from netproof.network import Network
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.jumps.floor import Floor
+from netproof.operators.activations.jumps.step import Step
+from netproof.operators.activations.jumps.table import Table
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.base import Affine
@@ -36,6 +39,8 @@ Array = NDArray[np.float64]
 KINDS = ("perceptron", "wide", "convolution", "residual", "mixture", "smooth", "operators")
 #: unstable neurons beyond which no integer program is made
 _MOST_BINARIES = 28
+#: how far a value in float32 may be from what it means, for its size
+_OF_FLOAT32 = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +173,20 @@ def read(case: FloatCase, folder: Any) -> Network:
 
 def read_plain(case: FloatCase, folder: Any) -> Graph:
     return read_onnx(folder / f"{case.name}.onnx", simplified=False).graph
+
+
+def at_a_jump(graph: Graph, x: Array) -> bool:
+    """Whether some value that jumps does so within what float32 rounds at a point ``[n]``: runtimes differ there, and rightly."""
+    values = graph.values(torch.from_numpy(np.asarray(x, dtype=np.float64)).flatten())
+    for index in graph.activations:
+        activation = graph.activation(index)
+        if isinstance(activation, Step | Floor | Table):
+            operand = values[graph.nodes[index].operands[0]]
+            off = _OF_FLOAT32 * (1 + operand.abs())
+            ends = activation.evaluate(operand - off), activation.evaluate(operand + off)
+            if not torch.equal(*ends):
+                return True
+    return False
 
 
 def slack_at(graph: Graph, conjunction: tuple[Array, Array, Array], x: Array) -> Array:
