@@ -50,7 +50,23 @@ class ExactnessError(InputError):
 
 
 class TimeLimitError(NetproofError):
-    """The time limit was reached while the question itself was still being read: there is no answer, and no fault."""
+    """The time limit was reached while the question itself was still being read: there is no answer, and no fault.
+
+    Parameters
+    ----------
+    source : the file that was read
+    what : it is: network, property
+    """
+
+    def __init__(self, source: str | PathLike[str], what: str = "property") -> None:
+        self.source = str(source)
+        self.what = what
+        super().__init__(f"{self.source}: the time limit was reached while the {what} was read")
+
+    @property
+    def reason(self) -> str:
+        """Why there is no answer, for one who knows which file is meant."""
+        return f"the limit was reached while the {self.what} was read"
 
 
 class CertificateError(FormatError):

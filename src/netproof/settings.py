@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from netproof.arguments.numbers import is_bool, scalar
@@ -15,6 +15,8 @@ from netproof.errors import InputError
 ENGINES = ("auto", "bab", "smt", "milp")
 #: what a device may be called, as a regular expression
 DEVICES = r"cpu|auto|cuda(:(0|[1-9][0-9]?))?"
+#: seconds that a search gets where reading took all of its time: it looks at the clock before anything else
+_LEAST_TIME = 1e-3
 
 
 def check_device_name(name: str) -> None:
@@ -77,6 +79,11 @@ class Settings:
         if memory < 1 << 20:
             raise InputError("settings", f"the memory limit is {memory} bytes", "give at least one MiB: 1 << 20")
         object.__setattr__(self, "memory", memory)
+
+    def after(self, seconds: float) -> Settings:
+        """The same with what is left of the time once so many seconds of it are spent: always some, with which a search
+        looks at the clock and ends."""
+        return replace(self, timeout=max(self.timeout - seconds, _LEAST_TIME))
 
 
 def settings_of(given: object) -> Settings:

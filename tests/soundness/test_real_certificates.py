@@ -33,7 +33,7 @@ from netproof.certificate.real.contents import (
 )
 from netproof.certificate.real.format import VERSION, decode, encode
 from netproof.errors import CertificateError, FormatError, InputError, NetproofError, ProofError
-from soundness.real_evidence import Builder, certificate, perceptron, property_text, values_of
+from soundness.real_evidence import Builder, certificate, chain, perceptron, property_text, values_of
 
 ARITHMETICS = ("float64", "arb", "rational")
 
@@ -614,3 +614,27 @@ def test_an_evaluation_counts_its_roundings():
 
     evaluation = Evaluation(read_network(network, 2, Float64(), "network"), Float64())
     assert 50 * 2.0**-53 < evaluation.gamma < 500 * 2.0**-53
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_a_threshold_that_is_missed_by_less_than_rounding_can_tell_is_told_in_fractions(arithmetic):
+    """Neither is one refuted that is reached exactly, or passed by as little."""
+    rng = np.random.default_rng(5)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((4, 2), (1, 4))]
+    weights[0] = abs(weights[0])  # every ReLU is on, so that CROWN's bound is the largest value
+    network = chain([w.tolist() for w in weights], [[0.0] * 4, [0.0]])
+    slopes = [
+        sum(Fraction(float(v)) * Fraction(float(w)) for v, w in zip(weights[1][0], weights[0][:, i], strict=True))
+        for i in range(2)
+    ]
+    ends = np.float32([[0.1, 0.3], [0.7, 0.9]]).astype(np.float64)
+    top = sum(slope * Fraction(float(ends[int(slope > 0), i])) for i, slope in enumerate(slopes))
+    tiny = Fraction(1, 1 << 70)
+    for threshold, holds in ((top + tiny, True), (top, False), (top - tiny, False)):
+        property_ = property_text(ends[0].tolist(), ends[1].tolist(), 1, [[((1.0,), threshold)]])
+        made = certificate(network, property_, 2, 1)
+        if holds:
+            assert check_real(made, network, property_, arithmetic=arithmetic).counts.leaves == 1
+        else:
+            with pytest.raises(ProofError, match="not below 0"):
+                check_real(made, network, property_, arithmetic=arithmetic)

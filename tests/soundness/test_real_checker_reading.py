@@ -43,9 +43,9 @@ def of_values(kind: str, *shapes, opset: int = 17, **attributes) -> bytes:
     return made.bytes(made.node(kind, *values, **attributes))
 
 
-def split(*sizes: int, opset: int = 17, taken=(1, 0), **attributes) -> bytes:
+def split(*sizes: int, opset: int = 17, taken=(1, 0), extent: int = 6, **attributes) -> bytes:
     """Parts of a value, put together in another order."""
-    made = Builder([1, 2, 6], opset=opset)
+    made = Builder([1, 2, extent], opset=opset)
     names = [f"p{k}" for k in range(len(sizes) or attributes.pop("parts", 2))]
     inputs = ["x"]
     if opset < 13:
@@ -54,6 +54,27 @@ def split(*sizes: int, opset: int = 17, taken=(1, 0), **attributes) -> bytes:
         inputs.append(made.constant(list(sizes), np.int64))
     made.nodes.append(helper.make_node("Split", inputs, names, axis=2, **attributes))
     return made.bytes(made.node("Concat", *(names[k] for k in taken), axis=2))
+
+
+def shape_from(start: int) -> bytes:
+    """A view whose last extents are those of the input's shape from one of them on."""
+    made = Builder([1, 2, 6])
+    rest = made.node("Shape", "x", start=start)
+    shape = made.node("Concat", made.constant([1, 1], np.int64), rest, axis=0)
+    return made.bytes(made.node("ReduceSum", made.node("Reshape", "x", shape), made.constant([2], np.int64)))
+
+
+def divided() -> bytes:
+    """Whole numbers divided, as places."""
+    made = Builder([1, 4])
+    places = made.node("Div", made.constant([0, 7, 9], np.int64), made.constant([3, 3, 3], np.int64))
+    return made.bytes(made.node("Gather", "x", places, axis=1))
+
+
+def positive(kind: str) -> bytes:
+    """A reduction of numbers above 0."""
+    made = Builder([1, 2, 3])
+    return made.bytes(made.node(kind, made.node("Exp", "x"), axes=[2]))
 
 
 def by_shape() -> bytes:
@@ -216,6 +237,16 @@ READ: dict[str, Callable[[], bytes]] = {
         f"resize {place} {mode} {nearest}": lambda place=place, mode=mode, nearest=nearest: one("Resize", [1, 1, 3, 2], NO_FLOATS, np.float32([1, 1, 2, 3]), coordinate_transformation_mode=place, mode=mode, nearest_mode=nearest)
         for place in ("half_pixel", "asymmetric") for mode, nearest in (("linear", "floor"), ("nearest", "floor"), ("nearest", "ceil"), ("nearest", "round_prefer_floor"), ("nearest", "round_prefer_ceil"))
     },
+    "depth to space of more channels": lambda: one("DepthToSpace", [1, 12, 2, 3], blocksize=2),
+    "depth to space of more channels, column by column": lambda: one("DepthToSpace", [1, 12, 2, 3], blocksize=2, mode="CRD"),
+    "one slice": lambda: one("GatherND", [1, 4, 3], np.array([0, 2])),
+    "parts of which the last is smaller": lambda: split(parts=4, taken=(3, 2, 1, 0), opset=18, num_outputs=4, extent=7),
+    "a part of a shape": lambda: shape_from(1),
+    "whole numbers divided, one of them 0": divided,
+    "means over axes named by an operand": lambda: one("ReduceMean", [1, 2, 3], integers(1), opset=18),
+    "the logarithm of a sum": lambda: positive("ReduceLogSum"),
+    "logarithms of shares of rows": lambda: one("LogSoftmax", [1, 2, 3]),
+    "resize of one axis to itself": lambda: one("Resize", [1, 1, 3, 2], None, None, integers(1, 1, 3, 4), mode="linear", coordinate_transformation_mode="align_corners"),
     "resize to sizes": lambda: one("Resize", [1, 1, 3, 2], None, None, integers(1, 1, 6, 6), mode="linear", coordinate_transformation_mode="align_corners"),
 }  # fmt: skip
 
@@ -278,6 +309,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, int]] = {
         for kind in ("Conv", "AveragePool", "MaxPool") for where in ("SAME_UPPER", "SAME_LOWER")
     },
     "a conv with gaps in its kernel and pads not stated": (lambda: one("Conv", [1, 1, 5], some(1, 1, 2), dilations=[2], auto_pad="SAME_UPPER"), "windows with gaps", 5),
+    "windows that may see padding alone": (lambda: one("MaxPool", [1, 1, 4], kernel_shape=[2], pads=[2, 2]), "windows of a MaxPool", 4),
+    "constants of several types": (lambda: of_constants("Concat", integers(1), some(1), axis=0), "several types|Inference|types", 3),
+    "sums along an axis that is a value": (lambda: of_values("CumSum", (1, 3), (1,)), "the axis of a CumSum", 4),
     "a resize by fractions": (lambda: one("Resize", [1, 1, 2], None, np.float32([1, 1, 1.5])), "whole factor", 2),
     "a resize to fewer": (lambda: one("Resize", [1, 1, 4], None, np.float32([1, 1, 0.5])), "whole factor", 4),
     "a resize to sizes that do not fit": (lambda: one("Resize", [1, 1, 2], None, None, integers(1, 1, 3)), "whole factor", 2),
@@ -297,6 +331,15 @@ def test_what_is_a_step_away_is_refused_by_name(kind):
     make, reason, inputs = REFUSED[kind]
     with pytest.raises(FormatError, match=reason):
         read_network(make(), inputs, Float64(), "network")
+
+
+def test_what_rounding_takes_from_a_sum_is_looked_for_on_both_sides():
+    small, one_ = np.array([2.0**-60]), np.array([1.0])
+    for first, second in ((small, one_), (one_, small)):
+        for kind in ("Add", "Sub"):
+            assert folded(kind, first, second) is None
+    assert folded("Add", one_, np.array([2.0**-52])).tolist() == [1 + 2.0**-52]
+    assert folded("Sub", one_, np.array([2.0**-53])).tolist() == [1 - 2.0**-53]
 
 
 def test_a_value_is_not_made_narrower():

@@ -36,6 +36,7 @@ from netproof.search.verify import verify
 from soundness.real_evidence import (
     Builder,
     attention,
+    chain,
     gated,
     perceptron,
     property_text,
@@ -331,6 +332,23 @@ def test_witnesses_become_evidence(tmp_path):
     assert made.claim == "sat"
     for arithmetic in ("float64", "arb", "rational"):
         assert check_real(made, network, property_, arithmetic=arithmetic).part == 0
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_float64_cannot_tell_from_its_threshold_has_evidence(tmp_path, strict):
+    """The largest output of a network of two bends, and a threshold above it by 2^-70; or that itself, and a strict constraint."""
+    network = chain([[[0.3], [-0.7]], [[1.1, 0.9]]], [[0.1, 0.2], [0.0]], dtype=np.float32)
+    a, b, c, d, p, q = (Fraction(float(np.float32(x))) for x in (0.3, 0.1, -0.7, 0.2, 1.1, 0.9))
+    top = max(p * max(a * x + b, 0) + q * max(c * x + d, 0) for x in (-1, 1))
+    threshold = top if strict else top + Fraction(1, 1 << 70)
+    data = property_text([-1.0], [1.0], 1, [[((1.0,), threshold)]])
+    data = data.replace(b"(>= (+", b"(> (+") if strict else data
+    question = asked(tmp_path, network, data)
+    result = verify(question, Settings(timeout=60.0, proofs=True, attack=False))
+    assert result.verdict is Verdict.UNSAT
+    made = decode(encode(evidence_of(network, data, question, result)))
+    for arithmetic in ("float64", "arb", "rational"):
+        check_real(made, network, data, arithmetic=arithmetic)
 
 
 def test_a_witness_of_the_runtime_alone_is_none_over_the_real_numbers(tmp_path):

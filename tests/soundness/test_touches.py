@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +18,7 @@ from netproof.bounds.rational.bound import RationalGraph
 from netproof.bounds.rational.pieces import ZERO, Lower, Pieces
 from netproof.bounds.rational.program import Line, is_refuted
 from netproof.bounds.region import box_region
+from netproof.formats.load import load
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
@@ -23,7 +27,9 @@ from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
-from netproof.search.real.touch import Touch
+from netproof.property import Box, LinearConstraint, Property, PropertyPart
+from netproof.search.real.touch import Touch, _exact_box, ended
+from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, rational
 
 EVER = 1e18
@@ -360,3 +366,123 @@ def test_rational_numbers_do_not_pass_over_the_time_limit(monkeypatch, inputs, c
     region = box_region(graph, -end[None], end[None])
     assert touch.refutes(region, 0, [0, 1, 2], 1e4, bends=6) == [False] * 3
     assert next(clock) < 20
+
+
+def single(generator, *shape):
+    """Random float32 numbers."""
+    return torch.randn(shape, generator=generator).double()
+
+
+def next_to(network, top, **settings):
+    """What is found of thresholds that are reached, passed by, and missed by less than float64 can tell: by ``>=``, ``>``, ``>=``."""
+    box = Box((Fraction(-1),) * network.inputs, (Fraction(1),) * network.inputs)
+    found = []
+    for threshold, strict in ((top, False), (top - TINY, True), (top + TINY, False)):
+        constraint = LinearConstraint((), ((0, Fraction(1)),), threshold, strict)
+        asked = Property("p", network.inputs, 1, (PropertyPart(box, ((constraint,),)),))
+        found.append(verify(asked, Settings(timeout=600.0, **settings), network=network).verdict)
+    return found
+
+
+TINY = Fraction(1, 1 << 70)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_of_float32_that_miss_a_threshold_by_less_than_float64_can_tell(seed):
+    generator = torch.Generator().manual_seed(seed)
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    hidden = builder.add("l", Linear(single(generator, 5, 2), single(generator, 5)), builder.input)
+    hidden = builder.add("r", ReLU(), hidden)
+    builder.add("y", Linear(single(generator, 1, 5), single(generator, 1)), hidden)
+    graph = builder.build()
+    top = corner_maximum(graph, [-1, -1], [1, 1])
+    reached, passed, missed = next_to(network_of(graph), top, attack=False)
+    assert reached is not Verdict.UNSAT and passed is not Verdict.UNSAT and missed is Verdict.UNSAT
+
+
+@pytest.mark.parametrize("operator", [ReLU(), Abs()], ids=repr)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_of_more_inputs_than_boxes_are_split_for(seed, operator):
+    """Sums of functions of one input each, whose largest values are at an end or where it bends."""
+    generator, size = torch.Generator().manual_seed(seed), 12
+    slope, shift, weight = (single(generator, size) for _ in range(3))
+    builder = GraphBuilder(Arithmetic.REAL, (size,))
+    hidden = builder.add("l", Linear(slope.diag(), shift), builder.input)
+    hidden = builder.add("r", operator, hidden)
+    builder.add("y", Linear(weight[None], double([0.0])), hidden)
+    graph, pieces, top = builder.build(), Pieces.of(operator), Fraction(0)
+    for a, b, w in zip(*map(rational, (slope, shift, weight)), strict=True):
+        top += max(w * end for end in pieces.image((min(b - a, b + a), max(b - a, b + a))))
+    reached, passed, missed = next_to(network_of(graph), top, attack=False)
+    assert reached is not Verdict.UNSAT and passed is not Verdict.UNSAT and missed is Verdict.UNSAT
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("low", ["0.1", "0.2", "0.25", "0.3"])
+def test_a_place_in_a_table_stands_for_all_of_its_inputs(tmp_path, low, strict):
+    """Ends that are no floats are rounded outward, and the place that is looked up is one of these: what the property states of that input
+    leaves nothing of it, and yet the place stands for inputs that there are."""
+    width = 2.0**-12
+    constants = {
+        "table": np.array([[0.0], [5.0]], np.float32), "first": np.array(0), "second": np.array([1]),
+        "w": np.ones((1, 3), np.float32), "b": np.array([-0.3, -0.3 - width, -0.3 - 2 * width], np.float32),
+        "v": np.array([[1 / width], [-2 / width], [1 / width]], np.float32),
+    }  # fmt: skip
+    nodes = [
+        node("Gather", ["x", "first"], ["a"], axis=1), node("Cast", ["a"], ["n"], to=7), node("Gather", ["table", "n"], ["t"], axis=0),
+        node("Gather", ["x", "second"], ["c"], axis=1), node("MatMul", ["c", "w"], ["d"]), node("Add", ["d", "b"], ["e"]),
+        node("Relu", ["e"], ["f"]), node("MatMul", ["f", "v"], ["g"]), node("Add", ["g", "t"]),
+    ]  # fmt: skip
+    network = load(save(tmp_path / "n.onnx", model(nodes, (1, 2), constants)))
+    # 1 at 0.3 + width, between two points that an attack begins from, and 0 elsewhere
+    constraint = LinearConstraint((), ((0, Fraction(1)),), Fraction(1, 2), strict)
+    box = Box((Fraction(low), Fraction(0)), (Fraction("0.9"), Fraction(1)))
+    asked = Property("p", 2, 1, (PropertyPart(box, ((constraint,),)),))
+    assert verify(asked, Settings(timeout=600.0), network=network).verdict is Verdict.SAT
+
+
+def test_exact_ends_are_those_of_queries_about_all_that_is_stated():
+    box = Box((Fraction(1, 3), Fraction(1, 3)), (Fraction(2, 3), Fraction(1)))
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    builder.add("y", Linear(double([[1.0, 1.0]]), double([0.0])), builder.input)
+    constraint = LinearConstraint((), ((0, Fraction(1)),), Fraction(1))
+    asked = Property("p", 2, 1, (PropertyPart(box, ((constraint,),)),))
+    (query,) = asked.queries(network_of(builder.build()))
+    whole = [(Fraction(1, 3), Fraction(2, 3)), (Fraction(1, 3), Fraction(1))]
+    assert _exact_box(query) == whole
+    below = float(query.lower[0])
+    for lower, upper in (
+        (query.lower, torch.cat([query.lower[:1], query.upper[1:]])),  # a point, rounded out of what is stated
+        (query.lower - 1.0, query.upper),
+        (query.lower, query.upper + double([1.0, 0.0])),
+    ):
+        found = _exact_box(replace(query, lower=lower, upper=upper))
+        own = [(Fraction(float(a)), Fraction(float(b))) for a, b in zip(lower, upper, strict=True)]
+        assert found[0] == own[0] and found[1] == (whole[1] if lower is query.lower else own[1])
+    assert Fraction(below) < Fraction(1, 3)
+    assert _exact_box(Query(query.network, query.lower, query.upper, query.condition))[0] == (
+        Fraction(below), Fraction(float(query.upper[0])),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_strict", [None, False, True])
+@pytest.mark.parametrize("refuted", [False, True])
+@pytest.mark.parametrize("witness", [None, "witness"])
+def test_what_is_no_witness_is_left_to_rational_numbers_unless_equality_refutes(is_strict, refuted, witness):
+    order = []
+    touch = None if is_strict is None else SimpleNamespace(is_strict=is_strict)
+
+    def refutes(given):
+        order.append("touch")
+        assert given is touch
+        return refuted
+
+    found = ended(touch, refutes, lambda: order.append("attack") or witness)
+    if is_strict is None:
+        assert order == ["attack"] and found == (False, witness)
+    elif is_strict:
+        assert order == (["touch"] if refuted else ["touch", "attack"])
+        assert found == ((True, None) if refuted else (False, witness))
+    else:
+        assert order == (["attack"] if witness else ["attack", "touch"])
+        assert found == ((False, witness) if witness else (refuted, None))

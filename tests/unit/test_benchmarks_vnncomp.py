@@ -115,7 +115,7 @@ def test_a_file_is_hashed_once_however_many_ask_for_it(tmp_path, monkeypatch):
 )
 def test_whatever_a_network_does_to_its_reader_costs_its_own_instances(tmp_path, monkeypatch, error):
     benchmark = listed(tmp_path, "n.onnx,p.vnnlib", "m.onnx,p.vnnlib")
-    monkeypatch.setattr(load, "load", lambda path: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(load, "load", lambda path, **_: (_ for _ in ()).throw(error))
     opened = benchmark.open(NOWHERE)  # reads nothing yet
     for instance in benchmark.instances(NOWHERE):
         assert not opened.prepare(instance)

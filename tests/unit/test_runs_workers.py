@@ -26,7 +26,7 @@ class Nothing:
 
     name = "nothing"
 
-    def open(self, data):
+    def open(self, data, *, deadline=None):
         return self
 
 
@@ -43,7 +43,7 @@ from netproof.settings import Settings
 class Endless:
     name = "endless"
 
-    def open(self, data):
+    def open(self, data, *, deadline=None):
         Path(sys.argv[1]).write_text(str(os.getpid()) + " ")
         while True:
             time.sleep(1)
@@ -86,7 +86,7 @@ def alive(process: int) -> bool:
 class Deadly(Nothing):
     """A benchmark of which one network ends whoever reads it, as the system ends a process for its memory."""
 
-    def prepare(self, instance):
+    def prepare(self, instance, *, deadline=None):
         if instance.network == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
         return True

@@ -96,10 +96,10 @@ class ImageQuestions(Benchmark):
     def known(self, data: DataFolders) -> frozenset[str]:
         return frozenset(f"image-{index}" for index in range(self.count))
 
-    def open(self, data: DataFolders) -> OpenBenchmark:
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
         from netproof.formats.load import load
 
-        network = load(self.path, widths=self.widths, runtime=self.runtime)
+        network = load(self.path, widths=self.widths, runtime=self.runtime, deadline=deadline)
         return self.opened(Images.read(self.source, self.prepared, network))
 
     def opened(self, images: Images) -> OpenBenchmark:

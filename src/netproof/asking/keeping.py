@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ from netproof.asking.images import Images, chosen
 from netproof.asking.names import keywords
 from netproof.asking.promises import Promise
 from netproof.asking.reach import Reach, reach_of
-from netproof.errors import InputError, NetproofError
-from netproof.query import Query, Question, Result
+from netproof.errors import InputError, NetproofError, TimeLimitError
+from netproof.query import Query, Question, Result, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,8 @@ def keep(promise: Promise) -> Iterator[Answered]:
     try:
         with keywords():
             yield from _kept(promise)
+    except TimeLimitError as error:
+        yield Answered(promise, promise.name, Verdict.TIMEOUT.value, str(error), None)
     except NetproofError as error:
         yield _failed(promise, promise.name, error)
     except Exception as error:  # noqa: BLE001 - the other promises of the file still have to be looked at
@@ -65,13 +68,14 @@ def _kept(promise: Promise) -> Iterator[Answered]:
     from netproof.device import check_device
     from netproof.formats.load import load
 
-    network = load(promise.network, widths=promise.widths, runtime=promise.runtime)
+    deadline = time.monotonic() + promise.settings.timeout
+    network = load(promise.network, widths=promise.widths, runtime=promise.runtime, deadline=deadline)
     check_device(promise.settings.device, network)
     if promise.property is not None:
         from netproof.formats.vnnlib.read import read_vnnlib
         from netproof.search.verify import verify
 
-        question: Question = read_vnnlib(promise.property).question(network)
+        question: Question = read_vnnlib(promise.property, deadline=deadline).question(network)
         result = verify(question, promise.settings)
         yield Answered(promise, promise.name, result.verdict.value, result.reason or promise.property.name, result)
         return

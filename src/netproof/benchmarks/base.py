@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.data import DataFolders
-from netproof.errors import InputError
+from netproof.errors import InputError, TimeLimitError
 from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
@@ -55,10 +55,11 @@ class OpenBenchmark(ABC):
     def networks(self) -> Mapping[str, Network]:
         """The networks, by the name that :attr:`Instance.network` uses."""
 
-    def prepare(self, instance: Instance) -> bool:
-        """Read ahead what an instance shares with others, such as its network; returns whether that is possible.
+    def prepare(self, instance: Instance, *, deadline: float | None = None) -> bool:
+        """Read ahead what an instance shares with others, such as its network, until a deadline (by :func:`time.monotonic`);
+        returns whether that is possible.
 
-        Raises nothing: what is wrong with it is raised by :meth:`query`.
+        Raises nothing: what is wrong with it, a deadline that was over included, is raised by :meth:`question`.
         """
         return True
 
@@ -84,6 +85,23 @@ class OpenBenchmark(ABC):
             problem = f"asks about {len(question.parts)} boxes, which is more than one query"
             raise InputError(instance.name, problem, "choose instances of one box")
         return question.parts[0]
+
+
+class UnreadBenchmark(OpenBenchmark):
+    """A benchmark that there was no time to read: all its instances have run out of time."""
+
+    def __init__(self, error: TimeLimitError) -> None:
+        self._error = error
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        return {}
+
+    def prepare(self, instance: Instance, *, deadline: float | None = None) -> bool:
+        return False
+
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
+        raise self._error.with_traceback(None)
 
 
 class Benchmark(ABC):
@@ -167,8 +185,14 @@ class Benchmark(ABC):
         return chosen
 
     @abstractmethod
-    def open(self, data: DataFolders) -> OpenBenchmark:
-        """Read networks and samples; raises :class:`netproof.errors.InputError` where there could be no answer at all."""
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
+        """Read networks and samples.
+
+        Raises
+        ------
+        InputError : where there could be no answer at all
+        TimeLimitError : the deadline (by :func:`time.monotonic`) was over before the networks were read
+        """
 
     def published(self, data: DataFolders) -> Mapping[str, str]:
         """The authors' verdict of each instance by its name: robust, vulnerable, misclassified or timeout.

@@ -81,12 +81,12 @@ class ImageRadii(Benchmark):
             chosen.update(dict.fromkeys(range(first, last + 1)))
         return tuple(instances[number] for number in sorted(chosen))
 
-    def open(self, data: DataFolders) -> OpenBenchmark:
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
         from netproof.formats.images.samples import Samples
         from netproof.formats.load import load
 
         samples = Samples.read(self.images, self.labels)
-        network = load(self.network, widths=self.widths, runtime=self.runtime)
+        network = load(self.network, widths=self.widths, runtime=self.runtime, deadline=deadline)
         samples.check_network(network)
         return _OpenRadii(network, samples)
 

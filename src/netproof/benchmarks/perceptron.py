@@ -104,7 +104,8 @@ class PerceptronBenchmark(Benchmark):
             for index in range(block.start, block.stop)
         )
 
-    def open(self, data: DataFolders) -> OpenBenchmark:
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
+        from netproof.formats.clock import Clock
         from netproof.formats.fixed_point import FixedPoint
         from netproof.formats.images.idx import read_images, read_labels
         from netproof.formats.images.samples import check_labels
@@ -119,11 +120,12 @@ class PerceptronBenchmark(Benchmark):
                     path, f"holds {held} {what}, {self.name} needs the first {needed}", "give all of them"
                 )
         check_labels(len(labels), len(images), files["labels"], files["images"])
-        network = read_keras_h5(files["network"], FixedPoint(bits=self.bits))
+        path = files["network"]
+        network = read_keras_h5(path, FixedPoint(bits=self.bits), Clock(path, deadline, "network"))
         if images[0].size != network.inputs:
             raise FormatError(
                 files["images"],
-                f"its images have {images[0].size} pixels, the network in {files['network']} takes {network.inputs}",
+                f"its images have {images[0].size} pixels, the network in {path} takes {network.inputs}",
                 f"give the files of {self.name}",
             )
         cases = {

@@ -76,7 +76,7 @@ class VnncompBenchmark(Benchmark):
         changed = [pair for pair in zip(before, (i.name for i, _ in named), strict=True) if pair[0] != pair[1]]
         return frozenset(name for pair in changed for name in pair)
 
-    def open(self, data: DataFolders) -> OpenBenchmark:
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
         named = self._named(data)
         return _OpenVnncomp(
             {instance.network: line.network for instance, line in named},
@@ -179,12 +179,12 @@ def _hash_if_there(path: Path) -> str:
         return ABSENT
 
 
-def _loaded(path: Path) -> Network | Exception:
+def _loaded(path: Path, deadline: float | None) -> Network | Exception:
     """A network, or why there is none: whatever a file does to its reader, other instances are to be answered."""
     from netproof.formats.load import load
 
     try:
-        return load(path)
+        return load(path, deadline=deadline)
     except NetproofError as error:
         return error
     except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect of a reader
@@ -217,17 +217,17 @@ class _OpenVnncomp(OpenBenchmark):
         models = {name: self._network(name) for name in self._paths}
         return {name: model for name, model in models.items() if not isinstance(model, Exception)}
 
-    def prepare(self, instance: Instance) -> bool:
+    def prepare(self, instance: Instance, *, deadline: float | None = None) -> bool:
         if self._later(instance):
             return True  # its networks belong to its query, and are read with it
-        return not isinstance(self._network(instance.network), Exception)
+        return not isinstance(self._network(instance.network, deadline), Exception)
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         from netproof.formats.vnnlib.read import read_vnnlib
 
         if self._later(instance):
             return self._of_later_version(instance, deadline)
-        network = self._network(instance.network)
+        network = self._network(instance.network, deadline)
         if isinstance(network, Exception):
             raise network.with_traceback(None)
         return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
@@ -259,12 +259,13 @@ class _OpenVnncomp(OpenBenchmark):
         asked = ask(statement, files, deadline=deadline)
         return asked.property.question(asked.network)
 
-    def _network(self, name: str) -> Network | Exception:
+    def _network(self, name: str, deadline: float | None = None) -> Network | Exception:
+        """A network, held; one that was not read in the time there was is not tried again, which would take as long."""
         held = self._held.pop(name, None)
         if held is None:
             if len(self._held) >= _NETWORKS:
                 del self._held[next(iter(self._held))]
-            held = _loaded(self._paths[name])
+            held = _loaded(self._paths[name], deadline)
         self._held[name] = held
         return held
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
+from netproof.errors import TimeLimitError
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -99,7 +101,14 @@ def radius(
     source = a.source_of(images, labels, label, split, crop, unchecked)
     prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
+    begun = time.monotonic()
+    deadline = begun + settings.timeout
+    try:
+        asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every, deadline=deadline)
+    except TimeLimitError as late:
+        _say_unread(network, index or [], late, time.monotonic() - begun, as_json=as_json)
+        return
+    spent = time.monotonic() - begun
     found_images, model = asked.images, asked.network
 
     from netproof.asking.reach import reach_of
@@ -124,6 +133,7 @@ def radius(
     step = None if accuracy is None else reach_of(accuracy, found_images.unit, "--accuracy").number
     task = _Radii(
         (network, widths, runtime), source, prepared, settings, reach, step, certificates, norm, len(asked.indices) == 1,
+        spent,
     )  # fmt: skip
     documents = []
     failed = False
@@ -168,6 +178,7 @@ class _Radii:
     certificates : the folder for them, if they are wanted
     norm : what radii are measured in
     alone : whether there is one image, which the command is refused with
+    spent : seconds that reading took, which are part of a single image's time
     """
 
     reading: tuple[Path, FixedPoint | None, str | None]
@@ -179,13 +190,22 @@ class _Radii:
     certificates: Path | None
     norm: str
     alone: bool
+    spent: float = 0.0
 
     def begin(self) -> Callable[[int], _Answer]:
         """For another process: read everything again, and answer there."""
         from netproof.processes.inside import start_pytorch
 
         start_pytorch(1)
-        return self.about(a.Asked.read(self.reading, self.source, self.prepared, [0], every=False))
+        begun = time.monotonic()
+        deadline = begun + self.settings.timeout
+        try:
+            return self.about(
+                a.Asked.read(self.reading, self.source, self.prepared, [0], every=False, deadline=deadline)
+            )
+        except TimeLimitError as error:
+            late, spent = error, time.monotonic() - begun
+            return lambda index: _undecided(index, late, spent)
 
     def about(self, asked: a.Asked) -> Callable[[int], _Answer]:
         def answer(index: int) -> _Answer:
@@ -200,7 +220,7 @@ class _Radii:
         images, model = asked.images, asked.network
         try:
             found = largest_radius(
-                model, images.image(index), images.label(index), self.settings, limit=self.reach, accuracy=self.step,
+                model, images.image(index), images.label(index), asked.left(self.settings, self.spent), limit=self.reach, accuracy=self.step,
                 norm=self.norm, **images.arguments,
             )  # fmt: skip
         except QueryError as error:
@@ -219,6 +239,30 @@ class _Radii:
             said = one.property_ is not None or one.without
             lines.append(f"  {one.text}" if said else f"  certificate: {one.path}")
         return _Answer(tuple(lines), _to_json(images, index, found) | {"certificates": files})
+
+
+def _undecided(index: int, late: TimeLimitError, seconds: float) -> _Answer:
+    """What is said of an image whose network there was no time to read."""
+    document: dict[str, object] = {
+        "index": index, "label": None, "radius": -1, "exact": False, "witness_radius": None, "witness": None,
+        "seconds": round(seconds, 6), "queries": 0, "reason": late.reason, "certificates": [],
+    }  # fmt: skip
+    return _Answer((f"sample {index}: not decided ({late.reason})",), document)
+
+
+def _say_unread(network: Path, indices: list[int], late: TimeLimitError, seconds: float, *, as_json: bool) -> None:
+    """Print that nothing was decided, of the images that are named or of whichever there are."""
+    from netproof.cli.arguments.networks import unread_document
+    from netproof.cli.terminal.output import print_json
+
+    answers = [_undecided(index, late, seconds) for index in dict.fromkeys(indices)]
+    if as_json:
+        samples = [answer.document for answer in answers]
+        document = {"network": unread_document(network), "unit": None, "limit": None, "samples": samples}
+        print_json(document | {"reason": late.reason})
+        return
+    for line in [line for answer in answers for line in answer.lines] or [f"not decided ({late.reason})"]:
+        typer.echo(line)
 
 
 def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:

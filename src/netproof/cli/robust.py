@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
 from netproof.cli.sets import options as sets
-from netproof.errors import InputError, QueryError
+from netproof.errors import InputError, QueryError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.asking.reach import Reach
@@ -41,6 +43,7 @@ FailOn = Annotated[
     str | None,
     typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: vulnerable,timeout."),
 ]
+_NO_CERTIFICATE = "no certificate: only 'robust' and 'vulnerable' have evidence"
 _SAY_HOW_MUCH = "say by how much values may move, or name a set: --brightness, --patch ..."
 
 
@@ -129,7 +132,12 @@ def robust(
     source = a.source_of(images, labels, label, split, crop, unchecked)
     prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
+    limit = (begun := time.monotonic()) + settings.timeout
+    try:
+        asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every, deadline=limit)
+    except TimeLimitError as late:
+        raise _unread(network, late, settings, begun, certificate, fails, as_json=as_json) from None
+    spent = time.monotonic() - begun
 
     # Of a float network the values that may change are those of boxes, not of a set.
     choices = counted and asked.network.graph.arithmetic.value == "real"
@@ -137,15 +145,10 @@ def robust(
         _check_alone(named, box, certificate)
     if by_set and not choices:
         given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
-        given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
-        for option, stated in given.items():
-            if stated:
-                raise InputError(option, "is for --eps alone", "leave it out; a --certificate has the witness")
+        _check_of_sets(given | {"--out": out, "--trace": trace, "--jobs": jobs != 1})
         from netproof.cli.sets.answer import AskedSets, answer_sets
-        from netproof.device import check_device
 
-        check_device(settings.device, asked.network)
-        verdicts = answer_sets(asked, AskedSets(named, eps, box, certificate, settings, as_json))
+        verdicts = answer_sets(asked, AskedSets(named, eps, box, certificate, settings, as_json, spent))
         if fails & set(verdicts):
             raise typer.Exit(1)
         return
@@ -160,7 +163,7 @@ def robust(
     reach = reach_of_values(pixels or 0) if eps is None else reach_of(eps, asked.images.unit, norm=norm)
     if len(asked.indices) == 1 and out is None and jobs == 1:
         with traced(trace):
-            found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
+            found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), spent, as_json=as_json)
         verdicts = [found]
     else:
         for file, option in evidence:
@@ -186,16 +189,43 @@ def _check_alone(named: sets.SetOptions, box: tuple[Path, Path] | None, certific
         raise InputError("--certificate", problem, "leave it out; a witness is replayed before it is reported")
 
 
+def _check_of_sets(given: Mapping[str, object]) -> None:
+    """Refuse what is for a radius alone, by the options that are given; raises :class:`InputError`."""
+    for option, stated in given.items():
+        if stated:
+            raise InputError(option, "is for --eps alone", "leave it out; a --certificate has the witness")
+
+
+def _unread(
+    network: Path,
+    late: TimeLimitError,
+    settings: Settings,
+    begun: float,
+    certificate: Path | None,
+    fails: Collection[str],
+    *,
+    as_json: bool,
+) -> typer.Exit:
+    """Print that there was no time to read the network; how the command ends."""
+    from netproof.cli.terminal.unread import say_unread
+
+    notes = "" if certificate is None else _NO_CERTIFICATE
+    spent = time.monotonic() - begun
+    verdict = say_unread(network, late, settings.timeout, spent, as_json=as_json, notes=notes)
+    return typer.Exit(int(verdict in fails))
+
+
 def _one(
     asked: Asked,
     reach: Reach,
     goal: tuple[int | None, int],
     settings: Settings,
     files: tuple[Path | None, Path | None, Path | None],
+    spent: float,
     *,
     as_json: bool,
 ) -> str:
-    """Answer one image, print what was found, and give the verdict."""
+    """Answer one image, of whose time so many seconds are spent, print what was found, and give the verdict."""
     from netproof.certificate.certifiable import check_stated
     from netproof.cli.arguments.networks import network_document
     from netproof.cli.evidence.written import evidence_about
@@ -212,7 +242,7 @@ def _one(
         raise QueryError(asked.images.named(index), error.problem, error.hint) from None
     if certificate is not None:
         check_stated(question, "--certificate")
-    result = verify(question, settings)
+    result = verify(question, asked.left(settings, spent))
     query = question.parts[result.part]
     answer = Answer(asked.images, index, reach, query, result, settings.timeout, target, top)
     notes = _written(answer.query, result, witness)
@@ -230,8 +260,7 @@ def _one(
         return answer.verdict
     typer.echo("\n".join([answer.text, *notes]))
     if certificate is not None:
-        none = "no certificate: only 'robust' and 'vulnerable' have evidence"
-        typer.echo(f"  {none if written is None else written.text}")
+        typer.echo(f"  {_NO_CERTIFICATE if written is None else written.text}")
     return answer.verdict
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from netproof.network import Network
     from netproof.query import Question, Result
     from netproof.settings import Settings
-
-#: seconds that a search gets where reading took all of its time: it looks at the clock before anything else
-_LEAST_TIME = 1e-3
 
 FirstPath = Annotated[
     Path,
@@ -211,8 +208,7 @@ def _answered(asked: _Asked) -> tuple[Network | None, Question | None, Result]:
     except TimeLimitError:
         reason = "the limit was reached while reading"
         return model, None, Result(Verdict.TIMEOUT, time.monotonic() - begun, "reading", reason=reason)
-    left = max(deadline - time.monotonic(), _LEAST_TIME)
-    settings = replace(settings, timeout=left)
+    settings = settings.after(time.monotonic() - begun)
     with traced(asked.trace):
         if asked.scheduler is not None:
             from netproof.runs.scheduler.question import Sources, decide_on_scheduler

@@ -29,7 +29,7 @@ class Clock:
     def look(self) -> None:
         """Raise :class:`TimeLimitError` if the deadline is over."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise TimeLimitError(f"{self._path}: the time limit was reached while the {self._what} was read")
+            raise TimeLimitError(self._path, self._what)
 
     def each(self, things: Iterable[_T]) -> Iterator[_T]:
         """The things, with a look before each of them."""

@@ -83,13 +83,13 @@ class ImageTable(Benchmark):
             Instance(f"{network}-{index}", network, network, index) for network in self.paths for index in self.indices
         )
 
-    def open(self, data: DataFolders) -> OpenBenchmark:
+    def open(self, data: DataFolders, *, deadline: float | None = None) -> OpenBenchmark:
         from netproof.formats.load import load
 
         images = self.source.read()
         if image_digest(images) != self.digest:
             raise InputError(images.source, "has changed since the run began", "run the same command again")
-        networks = {name: load(path) for name, path in self.paths.items()}
+        networks = {name: load(path, deadline=deadline) for name, path in self.paths.items()}
         for name, network in networks.items():
             check_fit(network, images)
             check_classes(images, name, network.outputs)

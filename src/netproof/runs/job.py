@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
+from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark, UnreadBenchmark
 from netproof.benchmarks.data import DataFolders
+from netproof.errors import TimeLimitError
 from netproof.runs.certify import Certified, Certifying
 from netproof.runs.rows import Recorded, Row
 from netproof.settings import Settings
@@ -55,6 +57,13 @@ class Job:
     traces: Path | None = None
 
     ROWS: ClassVar[type[Recorded]] = Row
+
+    def opened(self) -> OpenBenchmark:
+        """The benchmark, open: what its instances share is read within the limit of one of them, else all have run out of time."""
+        try:
+            return self.benchmark.open(self.data, deadline=time.monotonic() + self.settings.timeout)
+        except TimeLimitError as error:
+            return UnreadBenchmark(error)
 
     def solve(self, benchmark: OpenBenchmark, instances: Sequence[Instance]) -> Iterator[Answered]:
         """Answer instances of the benchmark, which is open, in any order; none of them fails for another's sake."""

@@ -85,7 +85,7 @@ def run_benchmark(
         "only": only,
     }
     if not benchmark.certifiable:
-        _check_memory(benchmark.open(data), chosen, settings)
+        _check_memory(job.opened(), chosen, settings)
     record = RunRecord(
         benchmark.name,
         hashes,
@@ -168,7 +168,7 @@ def _outcomes(
         yield from solve_on_scheduler(job, todo, scheduler, hashes)
         return
     if processes == 1:
-        yield from job.solve(job.benchmark.open(job.data), todo)
+        yield from job.solve(job.opened(), todo)
     else:
         yield from solve_in_workers(job, todo, processes)
 
@@ -191,7 +191,8 @@ def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings:
         if instance.network in checked:
             continue
         try:
-            question = opened.question(instance)
+            deadline = time.monotonic() + settings.timeout
+            question = opened.question(instance, deadline=deadline)
         except Exception:  # noqa: BLE001 - becomes a row of its own, whatever it is
             continue
         check_memory(question.parts[0], settings)

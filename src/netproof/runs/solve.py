@@ -31,7 +31,7 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
     """Answer instances of a job's benchmark, which is open, as they are decided: in no particular order, one batch per network.
 
     An instance's time limit begins before its question is read, and its time is on record with the reading in it. What it
-    shares with others, its network above all, is read before. A question about a network over the real numbers is
+    shares with others, its network above all, is read before, within a limit as long as that of an instance. A question about a network over the real numbers is
     answered, and let go of, before the next is read.
 
     An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
@@ -68,11 +68,11 @@ def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Ans
     """The question of an instance, or why there is none."""
     begun = time.monotonic()
     try:
-        benchmark.prepare(instance)
-        begun = time.monotonic()
+        if benchmark.prepare(instance, deadline=begun + job.settings.timeout):
+            begun = time.monotonic()
         question = benchmark.question(instance, deadline=begun + job.settings.timeout)
-    except TimeLimitError:
-        return _late(instance, time.monotonic() - begun, job.settings)
+    except TimeLimitError as error:
+        return _late(instance, time.monotonic() - begun, job.settings, error.reason)
     except NetproofError as error:
         return job.failed(instance, str(error))
     except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect: of this file alone
@@ -80,12 +80,12 @@ def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Ans
         return job.failed(instance, defect(error))
     seconds = time.monotonic() - begun
     if seconds >= job.settings.timeout:
-        return _late(instance, seconds, job.settings)
+        return _late(instance, seconds, job.settings, TimeLimitError(instance.name).reason)
     return _Asked(instance, question, seconds, benchmark.sources(instance))
 
 
-def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
-    evidence = undecided_evidence(settings.timeout, None, "the limit was reached while the property was read")
+def _late(instance: Instance, seconds: float, settings: Settings, reason: str) -> Answered:
+    evidence = undecided_evidence(settings.timeout, None, reason)
     return Answered(Row(instance.name, "timeout", seconds, "", evidence))
 
 

@@ -151,7 +151,7 @@ def _work(pipe: Connection, job: Job) -> None:
     # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
     start_pytorch(1)
     try:
-        opened = job.benchmark.open(job.data)
+        opened = job.opened()
     except InputError as error:
         pipe.send(_Unusable(error.source, error.problem, error.hint))
         return

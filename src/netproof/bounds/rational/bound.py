@@ -227,12 +227,15 @@ def rational_affine(
 ) -> tuple[tuple[tuple[Row, ...], ...], tuple[Fraction, ...]] | None:
     """An affine map from operands of ``sizes`` to ``size`` features: for each operand the row of every feature, and the offset.
 
-    None where its numbers were rounded on their way from the file, or are none.
+    None where its numbers were rounded on their way from the file, are none, or are too many.
     """
     if operator.roundings or bool((operator.offset_error() != 0).any()):
         return None
     unit = torch.eye(size, dtype=torch.float64)
-    rows = tuple(_rows(matrix.expand(size, -1)) for matrix in operator.adjoint(unit))
+    matrices = [matrix.expand(size, -1) for matrix in operator.adjoint(unit)]
+    if sum(int(matrix.count_nonzero()) for matrix in matrices) > RATIONAL.numbers:
+        return None
+    rows = tuple(map(_rows, matrices))
     offset = operator.forward(*(torch.zeros(n, dtype=torch.float64) for n in sizes)).expand(size)
     if not bool(torch.isfinite(offset).all()):
         return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netproof.asking.images import Images, ImageSource, Preparation
     from netproof.formats.fixed_point import FixedPoint
     from netproof.network import Network
+    from netproof.settings import Settings
 
 ImagesPath = Annotated[
     Path,
@@ -201,17 +202,24 @@ class Asked:
         indices: list[int] | None,
         *,
         every: bool,
+        deadline: float | None = None,
     ) -> Asked:
-        """Read both; raises :class:`InputError`."""
+        """Read both; raises :class:`InputError`, and :class:`TimeLimitError` where the deadline (by :func:`time.monotonic`)
+        is over."""
         from netproof.asking.images import Images, chosen
         from netproof.cli.arguments.networks import read_network
 
         path, widths, runtime = reading
         if every and indices:
             raise InputError("--all", "--index names images as well", "give one of the two")
-        network = read_network(path, widths, runtime)
+        network = read_network(path, widths, runtime, deadline=deadline)
         images = Images.read(source, prepared, network)
         return cls(path, widths, runtime, network, source, prepared, images, chosen(images, indices or [], every=every))
+
+    def left(self, settings: Settings, spent: float) -> Settings:
+        """The settings to ask with after reading for so many seconds: these are part of the time of a single image, and of several,
+        which share what was read, each has all of its time."""
+        return settings.after(spent) if len(self.indices) == 1 else settings
 
     def check_certifiable(self, option: str) -> None:
         """Raise :class:`InputError` where verdicts on the network have no certificates."""

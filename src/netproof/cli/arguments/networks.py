@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 
 def read_network(
-    path: Path, widths: FixedPoint | None, runtime: str | None = None, shapes: dict[str, tuple[int, ...]] | None = None
+    path: Path,
+    widths: FixedPoint | None,
+    runtime: str | None = None,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    deadline: float | None = None,
 ) -> Network:
-    """Read the network of a command; raises :class:`InputError`."""
+    """Read the network of a command; raises :class:`InputError`, and :class:`TimeLimitError` where the deadline is over."""
     from netproof.formats.load import load
 
-    return load(path, widths=widths, runtime=runtime, shapes=shapes)
+    return load(path, widths=widths, runtime=runtime, shapes=shapes, deadline=deadline)
 
 
 def unread_document(path: Path) -> dict[str, object]:

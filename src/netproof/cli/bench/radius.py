@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from netproof.cli.arguments import options as o
 from netproof.cli.bench.follow import Followed
-from netproof.errors import InputError
+from netproof.errors import InputError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.benchmarks.data import DataFolders
@@ -108,7 +109,15 @@ def radius(
     followed = Followed(folder, "images")
     # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
     o.use_threads(1)
-    asked, model = _asked(name, images, labels, widths if given else None, runtime, DataFolders.locate(data))
+    deadline = time.monotonic() + settings.timeout
+    try:
+        asked, model = _asked(
+            name, images, labels, widths if given else None, runtime, DataFolders.locate(data), deadline
+        )
+    except TimeLimitError as late:
+        raise InputError(
+            late.source, late.reason, f"--timeout {settings.timeout:g} is for reading, too: give more"
+        ) from None
 
     from netproof.runs.certify import Certifying
     from netproof.runs.radii.job import RadiusJob
@@ -136,8 +145,9 @@ def _asked(
     widths: FixedPoint | None,
     runtime: str | None,
     folders: DataFolders,
+    deadline: float,
 ) -> tuple[ImageRadii, Network]:
-    """What is asked about, and the network; raises :class:`InputError`."""
+    """What is asked about, and the network; raises :class:`InputError`, and :class:`TimeLimitError` where the deadline is over."""
     from netproof.benchmarks.image_radii import ImageRadii, reading_of
     from netproof.benchmarks.perceptron import BENCHMARKS
     from netproof.formats.fixed_point import FixedPoint
@@ -166,7 +176,7 @@ def _asked(
             raise InputError(
                 "--images", f"is missing: {name} is a file, which has no images", "give --images and --labels"
             )
-    model = load(network, widths=widths, runtime=runtime)
+    model = load(network, widths=widths, runtime=runtime, deadline=deadline)
     Samples.read(images, labels).check_network(model)
     # Absolute, because worker processes read them again.
     network, images, labels = network.absolute(), images.absolute(), labels.absolute()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AskedSets:
-    """What the command was given besides network and images."""
+    """What the command was given besides network and images, and the seconds that reading these took."""
 
     sets: SetOptions
     eps: str | None
@@ -33,16 +33,19 @@ class AskedSets:
     certificate: Path | None
     settings: Settings
     as_json: bool
+    spent: float = 0.0
 
 
 def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     """Decide what may happen to each of the images, and print it; the verdicts. Raises :class:`InputError`."""
     from netproof.certificate.certifiable import check_stated
     from netproof.cli.terminal.output import check_folder, check_writable, print_json
+    from netproof.device import check_device
     from netproof.graph.graph import Arithmetic
     from netproof.perturbations.asked import SetQuery
 
     model, indices = about.network, about.indices
+    check_device(asked.settings.device, model)
     if model.graph.arithmetic is not Arithmetic.INTEGER:
         problem = f"{about.path} is a float network, and sets are of what integer networks take"
         raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps, with --norm l0 for few values")
@@ -58,7 +61,7 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
             check_stated(question, "--certificate")
         if not asked.as_json and not documents:
             typer.echo(_announced(question, len(indices)) + _one_row(asked.sets, model))
-        result = _verified(question, asked.settings)
+        result = _verified(question, about.left(asked.settings, asked.spent))
         document = _document(question, index, about.images.label(index), result)
         if asked.certificate is not None:
             path = asked.certificate / f"{index:06d}.certificate" if several else asked.certificate

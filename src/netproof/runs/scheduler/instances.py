@@ -124,7 +124,8 @@ def _opened(sent: bytes) -> tuple[Job, OpenBenchmark]:
         raise InputError(
             "--scheduler", f"a worker has another file: {other[0]} (SHA-256)", "give all workers the same data"
         )
-    return replace(job, data=data), job.benchmark.open(data)
+    job = replace(job, data=data)
+    return job, job.opened()
 
 
 def _data(job: Job) -> DataFolders:

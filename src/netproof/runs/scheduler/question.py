@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netproof.errors import InputError, NetproofError
+from netproof.errors import InputError, NetproofError, TimeLimitError
 from netproof.files.opened import read_raw
 from netproof.query import Question
 from netproof.result import Result, Verdict
@@ -57,12 +57,12 @@ class Sources:
         hashes = (sha256, _sha256(property_))
         return cls(network.absolute(), property_.absolute(), runtime, shapes, hashes)
 
-    def question(self) -> Question:
-        """Read it here; raises :class:`InputError` where the files are others."""
+    def question(self, deadline: float | None = None) -> Question:
+        """Read it here; raises :class:`InputError` where the files are others, :class:`TimeLimitError` where the deadline is over."""
         from netproof.formats.load import load
         from netproof.formats.vnnlib.read import read_vnnlib
 
-        network = load(self.network, runtime=self.runtime, shapes=self.shapes)
+        network = load(self.network, runtime=self.runtime, shapes=self.shapes, deadline=deadline)
         for path, found, wanted in (
             (self.network, network.sha256, self.hashes[0]),
             (self.property, _sha256(self.property), self.hashes[1]),
@@ -71,7 +71,7 @@ class Sources:
                 raise InputError(
                     "--scheduler", f"a worker has another file: {path} (SHA-256)", "give all the same data"
                 )
-        return read_vnnlib(self.property).question(network)
+        return read_vnnlib(self.property, deadline=deadline).question(network)
 
 
 def _sha256(path: Path) -> str:
@@ -159,6 +159,8 @@ def _decide(sent: bytes, piece: Piece, seconds: float) -> Result | Unusable:
     try:
         question, settings = _read(sent)
         return next(as_decided([piece.of(question)], replace(settings, timeout=seconds)))[1]
+    except TimeLimitError as error:
+        return Result(Verdict.TIMEOUT, 0.0, "reading", reason=error.reason)
     except InputError as error:
         return Unusable(error.source, error.problem, error.hint)
     except NetproofError as error:
@@ -171,4 +173,4 @@ def _read(sent: bytes) -> tuple[Question, Settings]:
     sources: Sources
     settings: Settings
     sources, settings = pickle.loads(sent)
-    return sources.question(), settings
+    return sources.question(time.monotonic() + settings.timeout), settings

@@ -130,18 +130,17 @@ def _as_it_is(
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
-    touch = Touch.of(query, graph) if len(case) else None
-    if touch is not None:
+    touch = Touch.of(query, graph)
+    exactly = refuted_at_jumps(query, graph, case.tolist(), deadline)
+    if touch.is_strict and not any(exactly):
         exactly = touch.refutes(region, 0, case.tolist(), deadline)
-    else:
-        exactly = refuted_at_jumps(query, graph, case.tolist(), deadline)
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     witness = _climbed(attack, case, REAL.long, deadline)
     if witness is not None:
         return Outcome(Verdict.SAT, len(constraints), witness), "attack"
-    if touch is not None:
+    if touch.is_strict:
         touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
         case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):

@@ -165,15 +165,19 @@ class InputSplit:
             region = refine_ranges(graph, part.region, deadline, form_ranges)
             parts.append(self._close(self._cut(part, region, Means.CROWN), Rounding.of(graph, region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
-        left, slopes = self._touched(left, slopes, deadline)
+        strict = self._touch is not None and self._touch.is_strict
+        if strict:
+            left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
+        if not strict:  # equality refutes nothing: what is no witness is left to rational numbers
+            left, slopes = self._touched(left, slopes, deadline)
         return left, self._scores(left, slopes, rounding), None
 
     def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
-        """The boxes without those in which every open case is refuted by a bound of exactly 0."""
+        """The boxes without those in which every open case is refuted in rational numbers, by a bound of 0 or next to it."""
         if self._touch is None:
             return left, slopes
         close = left.value <= BOX.touches * self._size

@@ -26,7 +26,7 @@ class Problem:
     memory : bytes that open subproblems may occupy
     device : where multipliers are optimized and splits are chosen, in float32; what they give is decided on the CPU, and
         kept there
-    touch : decides strict constraints where a bound may be exactly 0; None where there are none, or the graph is too large
+    touch : decides in rational numbers where a bound is 0, or next to it; None where that is not wanted
     record : where searches record themselves, if anywhere
     maximum : over the inputs that count, for searches over signs
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ from netproof.search.proofs.journal import Grounds, Means
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs.leaf import leaf_solver
 from netproof.search.real.programs.straight import RangeLeaves
+from netproof.search.real.touch import Touch, ended
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 
@@ -162,16 +164,24 @@ class RangeSplit:
                     s = self._leaves.point(case, one.region, weight, leaf.beta).s
                     self._record.leaf(one.node, Grounds(Means.MULTIPLIERS, weight, s))
                 continue
-            if self._touch is not None and self._touch.refutes(one.region, 0, [case], deadline)[0]:
-                if self._record is not None:
-                    self._record.leaf(one.node, Grounds(Means.FRACTIONS))
-                continue
-            if self._attack is not None and leaf.point is not None:
-                witness = self._attack.try_points(leaf.point[None], one.case)
-                if witness is not None:
-                    return witness
-            self._tree.put_aside(one.case, one.value)
+            refuted, witness = ended(
+                self._touch,
+                partial(_refuted, region=one.region, case=case, deadline=deadline),
+                partial(self._tried, leaf.point, one.case),
+            )
+            if witness is not None:
+                return witness
+            if not refuted:
+                self._tree.put_aside(one.case, one.value)
+            elif self._record is not None:
+                self._record.leaf(one.node, Grounds(Means.FRACTIONS))
         return None
+
+    def _tried(self, point: Tensor | None, case: Tensor) -> Witness | None:
+        """A program's point, if it is a witness."""
+        if self._attack is None or point is None:
+            return None
+        return self._attack.try_points(point[None], case)
 
     def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:
         """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
@@ -254,6 +264,10 @@ class RangeSplit:
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)
         return split.at(total.argmin(1)), torch.isfinite(gap[:, 0])
+
+
+def _refuted(touch: Touch, region: Region, case: int, deadline: float) -> bool:
+    return touch.refutes(region, 0, [case], deadline)[0]
 
 
 def _halves(graph: Graph, parts: Subproblems, split: Split) -> Subproblems:

@@ -1,14 +1,16 @@
-"""Strict constraints at exact equality: cases that a bound of exactly 0 refutes.
+"""At exact equality and next to it: cases that a bound of exactly 0 refutes, or one that no error term leaves below 0.
 
-``y > 1/2`` on outputs that reach 1/2 and no more holds nowhere, but no bound with an error term is below 0. On small graphs
-the bound is evaluated in rational numbers instead, from the exact ends and thresholds that the property states.
+``y > 1/2`` on outputs that reach 1/2 and no more holds nowhere, but no bound with an error term is below 0; nor does ``y >= t``
+where ``t`` is the largest output, rounded up. On small graphs the bound is evaluated in rational numbers instead, from the exact
+ends and thresholds that the property states.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import cached_property
 
 from netproof.bounds.rational.bound import RationalGraph
 from netproof.bounds.rational.jumps import exact_intervals, jumps
@@ -19,6 +21,7 @@ from netproof.effort.real import TOUCH
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
+from netproof.result import Witness
 
 
 def refuted_at_jumps(query: Query, graph: Graph, cases: Sequence[int], deadline: float) -> list[bool]:
@@ -46,10 +49,35 @@ def _holds_nowhere(constraint: LinearConstraint, box: Sequence[Interval], output
     return most < 0 or (constraint.strict and most == 0)
 
 
+def ended(
+    touch: Touch | None, refutes: Callable[[Touch], bool], witness: Callable[[], Witness | None]
+) -> tuple[bool, Witness | None]:
+    """Whether what bounds leave open is refuted in rational numbers, or else a witness there, if there is one.
+
+    Where equality refutes nothing, only what is no witness is left to rational numbers.
+    """
+    if touch is not None and touch.is_strict and refutes(touch):
+        return True, None
+    found = witness()
+    late = found is None and touch is not None and not touch.is_strict
+    return late and touch is not None and refutes(touch), found
+
+
 def _exact_box(query: Query) -> list[Interval]:
-    part = query.part
-    ends = (query.lower.tolist(), query.upper.tolist()) if part is None else (part.box.lower, part.box.upper)
-    return [(Fraction(low), Fraction(high)) for low, high in zip(*ends, strict=True)]
+    """The box of a query: where its ends are those that its part states, rounded outward, these; and else its own.
+
+    A query about a point that stands for others, or about more than is stated, keeps what its part states of the whole.
+    """
+    own = list(zip(query.lower.tolist(), query.upper.tolist(), strict=True))
+    box = [(Fraction(low), Fraction(high)) for low, high in own]
+    if query.part is None:
+        return box
+    stated = query.part.box
+    outer = zip(*(ends.tolist() for ends in stated.outer), strict=True)
+    exact = zip(stated.lower, stated.upper, strict=True)
+    return [
+        ends if mine == rounded else rather for mine, rounded, ends, rather in zip(own, outer, exact, box, strict=True)
+    ]
 
 
 class Touch:
@@ -57,31 +85,28 @@ class Touch:
 
     Parameters
     ----------
-    graph : the graph in rationals
-    last : the output node of the graph that constraints are about
+    graph : that searches work on, whose numbers become rationals when they are first needed
     box : the query's exact box
     condition : its cases, exactly
     """
 
-    def __init__(
-        self,
-        graph: RationalGraph,
-        last: int,
-        box: Sequence[Interval],
-        condition: Sequence[Sequence[LinearConstraint]],
-    ) -> None:
-        self._graph, self._last, self._box, self._condition = graph, last, box, condition
+    def __init__(self, graph: Graph, box: Sequence[Interval], condition: Sequence[Sequence[LinearConstraint]]) -> None:
+        self._whole, self._last, self._box, self._condition = graph, len(graph.nodes) - 1, box, condition
 
     @classmethod
-    def of(cls, query: Query, graph: Graph) -> Touch | None:
-        """For a query and the graph that searches work on; None where nothing can be gained or done."""
-        condition = exact_condition(query)
-        if not any(constraint.strict for case in condition for constraint in case):
-            return None
-        rational = RationalGraph.of(graph)
-        if rational is None:
-            return None
-        return cls(rational, len(graph.nodes) - 1, _exact_box(query), condition)
+    def of(cls, query: Query, graph: Graph) -> Touch:
+        """For a query and the graph that searches work on."""
+        return cls(graph, _exact_box(query), exact_condition(query))
+
+    @cached_property
+    def is_strict(self) -> bool:
+        """Whether any constraint is strict, so that equality, which is common, can refute; elsewhere only what is next to it is left
+        to rational numbers, which is rare."""
+        return any(constraint.strict for case in self._condition for constraint in case)
+
+    @cached_property
+    def _rational(self) -> RationalGraph | None:
+        return RationalGraph.of(self._whole)
 
     def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
@@ -91,6 +116,9 @@ class Touch:
         """
         now = time.monotonic()
         until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
+        graph = self._rational
+        if graph is None:
+            return [False] * len(cases)
         lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
         box = [
             (max(low, Fraction(below)), min(high, Fraction(above)))
@@ -102,7 +130,7 @@ class Touch:
             list(zip(low[row].tolist(), high[row].tolist(), strict=True))
             for low, high in zip(region.range_lower, region.range_upper, strict=True)
         ]
-        ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= until)
+        ranges = graph.ranges(box, known, lambda: time.monotonic() >= until)
         if ranges is None:
             return [True] * len(cases)
 
@@ -113,34 +141,42 @@ class Touch:
         refuted = [False] * len(cases)
         try:
             for number, case in enumerate(cases):
-                refuted[number] = self._refuted(box, ranges, case, bends, look)
+                refuted[number] = self._refuted(graph, box, ranges, case, bends, look)
         except OutOfTimeError:
             pass
         return refuted
 
     def _refuted(
-        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, bends: int, look: Look
+        self,
+        graph: RationalGraph,
+        box: Sequence[Interval],
+        ranges: list[list[Interval]],
+        case: int,
+        bends: int,
+        look: Look,
     ) -> bool:
         """By bounds; where these do not tell, by splitting at most ``bends`` ranges where they bend."""
-        if self._bounded(box, ranges, case, look):
+        if self._bounded(graph, box, ranges, case, look):
             return True
-        bent = self._graph.bent(ranges)
+        bent = graph.bent(ranges)
         if len(bent) > bends:
             return False
         if not bent:
-            return self._programmed(box, ranges, case, look)
+            return self._programmed(graph, box, ranges, case, look)
         k, j, bend = bent[0]
         low, high = ranges[k][j]
         for half in ((low, bend), (bend, high)):
             cut = [list(mine) for mine in ranges]
             cut[k][j] = half
-            if not self._refuted(box, cut, case, bends - 1, look):
+            if not self._refuted(graph, box, cut, case, bends - 1, look):
                 return False
         return True
 
-    def _programmed(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
+    def _programmed(
+        self, graph: RationalGraph, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look
+    ) -> bool:
         """Where the network is affine: each constraint of the case in its turn, given the others."""
-        values, sides = self._graph.lines(len(box), ranges, look)
+        values, sides = graph.lines(len(box), ranges, look)
         lines = []
         for c in self._condition[case]:
             line = Line((ZERO,) * len(box), -c.threshold)
@@ -154,7 +190,9 @@ class Touch:
             for i, (line, c) in enumerate(zip(lines, self._condition[case], strict=True))
         )
 
-    def _bounded(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
+    def _bounded(
+        self, graph: RationalGraph, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look
+    ) -> bool:
         constraints = self._condition[case]
         mixtures = [[c] for c in constraints] + ([list(constraints)] if len(constraints) > 1 else [])
         for mixture in mixtures:
@@ -168,7 +206,7 @@ class Touch:
                         objective[node][i] = objective[node].get(i, ZERO) + coefficient
             for lower in Lower:
                 look()
-                bound = self._graph.bound(objective, constant, box, ranges, lower)
+                bound = graph.bound(objective, constant, box, ranges, lower)
                 if bound < 0 or (strict and bound == 0):
                     return True
         return False

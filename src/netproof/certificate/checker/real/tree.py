@@ -282,8 +282,9 @@ class Prover:
         every = np.arange(len(row))
         value = self.evaluation.refutations(cells, every, objective, slopes)
         strict = np.array([mixture.strict for mixture in mixtures], np.bool_)
-        # Where 0 is enough and rounding is all that may be in the way, fractions decide.
-        near = np.flatnonzero(strict & (value > 0) & (value < _NEAR) & [isinstance(goal, Case) for goal in goals])
+        # Where rounding is all that may be in the way of a bound of 0, or next to it, fractions decide.
+        is_open = np.where(strict, value > 0, value >= 0)
+        near = np.flatnonzero(is_open & (value < _NEAR) & [isinstance(goal, Case) for goal in goals])
         exact = self.evaluation.exact if len(near) else None
         if exact is not None:
             objective = objective_of([mixtures[at] for at in near.tolist()], exact.network, exact.numbers)

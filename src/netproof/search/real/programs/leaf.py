@@ -39,6 +39,7 @@ from netproof.effort.real import BALL, LEAF
 from netproof.result import Witness
 from netproof.search.proofs.journal import Grounds, Means
 from netproof.search.real.problem import Problem
+from netproof.search.real.touch import ended
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
 
@@ -279,13 +280,19 @@ class SignEnds:
             return None
         if self._dual.maximum is not box_maximum and self._closed_in_ball(case, side, deadline):
             return None
-        touch, attack = self._problem.touch, self._problem.attack
-        if touch is not None and touch.refutes(self._dual.part(side), 0, [case], deadline)[0]:
+        attack = self._problem.attack
+
+        def climbed() -> Witness | None:
+            if attack is None or leaf.point is None:
+                return None
+            return attack.try_points(leaf.point[None], torch.tensor([case]))
+
+        refuted, witness = ended(
+            self._problem.touch, lambda touch: touch.refutes(self._dual.part(side), 0, [case], deadline)[0], climbed
+        )
+        if refuted:
             self._take_down(node, Means.FRACTIONS)
             return None
-        witness = None
-        if attack is not None and leaf.point is not None:
-            witness = attack.try_points(leaf.point[None], torch.tensor([case]))
         return OpenEnd(witness, leaf.hopeless)
 
     def _closed_in_ball(self, case: int, side: Tensor, deadline: float) -> bool:
