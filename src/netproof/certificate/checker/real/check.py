@@ -6,7 +6,7 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 
 * that this room reads the network as it is meant (``network.py``, and of ``reading/`` the operators that it has, by the protocol buffers of the
   package onnx) and the property (``property.py``);
-* its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
+* its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``relus.py``, ``bound.py`` (ranges, the bound, the account of
   rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
   straight and products of values, and for nothing else, ``curved/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any

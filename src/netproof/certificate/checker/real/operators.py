@@ -155,7 +155,7 @@ class Convolution(Affine):
     @property
     def _has_few_windows(self) -> bool:
         """Whether there are fewer windows than places of the kernel."""
-        return math.prod(self.out_shape[1:]) < math.prod(self.weight.shape[2:])
+        return bool(math.prod(self.out_shape[1:]) < math.prod(self.weight.shape[2:]))
 
     @cached_property
     def _back(self) -> Convolution | None:

@@ -278,7 +278,7 @@ class _Ends:
 
     def told(self, formula: Item, known: Known) -> bool:
         """Take in a formula that says one end of one input, as most do; whether it is one."""
-        if len(formula) != 3:
+        if len(formula) != 3 or isinstance(formula, str):
             return False
         head, first, second = formula
         if head not in ("<=", ">=") or not isinstance(first, str) or not isinstance(second, str):
