@@ -42,6 +42,11 @@ JUMPS = [name for name, curve in CURVES.items() if curve.pieces is not None]
 CURVED = [name for name in CURVES if name not in JUMPS]
 
 
+#: of which slopes are found without a sum, and points where they are next to nothing or large
+POWERS = ("cube", "log", "reciprocal", "sqrt", "square")
+FAR = np.array([1e-60, 1e-12, 1e8, 3e9, 1e60])
+
+
 @pytest.fixture(autouse=True)
 def quiet():
     with np.errstate(all="ignore"):
@@ -104,12 +109,13 @@ def test_slopes_are_held(name):
     # Where a slope jumps, any number between is one.
     jumping = {point for point, _ in CURVES[name].turns if [turn for turn, _ in CURVES[name].turns].count(point) > 1}
     x = x[(abs(x) < 600) & (abs(x) > 1e-9) & ~np.isin(x, [*jumping])]
+    x = np.concatenate([x, FAR]) if name in POWERS else x
     low, high = CURVES[name].ends(x)
     found = CURVES[name].slope(x, low / 2 + high / 2)
     for at, slope in zip(x.tolist(), found.tolist(), strict=True):
         step = DIGITS.mpf(10) ** -20 * abs(at)
         value = (truth(name, DIGITS.mpf(at) + step) - truth(name, DIGITS.mpf(at) - step)) / (2 * step)
-        assert abs(value - slope) <= curves._SLOPE * (1 + abs(value)), at
+        assert abs(value - slope) <= curves._SLOPE * (CURVES[name].besides + abs(value)) + curves._TINY, at
 
 
 def ranges(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,6 +127,10 @@ def ranges(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
         middle[at] = turn
     if name in ("log", "sqrt", "reciprocal"):
         middle = abs(middle) + width * (rng.random(count) + 0.5)
+    if name in POWERS:
+        # Derivatives of all sizes, and hardly any.
+        scale = 10.0 ** rng.uniform(-9, 9, size=count) * (rng.random(count) < 0.5)
+        middle, width = middle * np.where(scale, scale, 1.0), width * np.where(scale, scale, 1.0)
     low = middle - width / 2
     if name == "sqrt":
         low[::5] = 0.0
@@ -151,6 +161,17 @@ def test_bands_and_lines_hold_the_function(name):
                 assert value <= lines.above[0][i] * at + DIGITS.mpf(lines.above[1][i])
                 assert -value <= lines.below[0][i] * at + DIGITS.mpf(lines.below[1][i])
                 assert lines.least[i] <= value <= lines.most[i]
+
+
+@pytest.mark.parametrize("name", POWERS)
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e12])
+def test_lines_far_out_are_as_close_as_near_by(name, scale):
+    # Over a range of a fiftieth of where it is a power is nearly straight, wherever that is.
+    lines = Lines.over(CURVES[name], np.array([scale]), np.array([1.02 * scale]), Float64().ends)
+    value = float(truth(name, 1.01 * scale))
+    for sign, (slope, more) in ((1, lines.above), (-1, lines.below)):
+        missed = slope[0] * 1.01 * scale + more[0] - sign * value
+        assert 0 <= missed <= 1e-3 * max(abs(value), name == "log")
 
 
 @pytest.mark.parametrize("name", JUMPS)

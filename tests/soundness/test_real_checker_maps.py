@@ -30,6 +30,36 @@ def test_convolutions_go_back_by_the_kernel_turned_around_as_by_sums(groups, pad
     assert np.allclose(np.array(exact.adjoint(Rational().load(v))[0], float), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_of_few_windows_are_those_of_many(groups, monkeypatch):
+    weight, windows = RNG.normal(size=(4, 2 // groups, 3, 3)), Windows((2, 1), (1, 0, 0, 2), (1, 2), groups)
+    few = Convolution(weight, None, (2, 6, 5), windows)
+    v, x = RNG.normal(size=(3, few.size)), RNG.normal(size=(3, 2 * 6 * 5))
+    found = []
+    for is_few in (True, False):
+        monkeypatch.setattr(Convolution, "_has_few_windows", is_few)
+        found.append((few.forward(x), few.adjoint(v)[0]))
+    for one_of_them, other in zip(*found, strict=True):
+        assert np.allclose(one_of_them, other, rtol=1e-12, atol=1e-12)
+    # What every window holds, place by place.
+    padded = np.zeros((3, 2, 7, 7))
+    padded[:, :, 1:, :5] = x.reshape(3, 2, 6, 5)
+    held = np.stack([padded[:, :, i : i + 3, j : j + 5 : 2] for i in range(0, 5, 2) for j in range(3)], -1)
+    parts = [
+        np.einsum("rcijs,ocij->ros", held[:, g * 2 // groups : (g + 1) * 2 // groups], mine)
+        for g, mine in enumerate(np.split(weight, groups))
+    ]
+    assert np.allclose(found[0][0], np.concatenate(parts, 1).reshape(3, -1), rtol=1e-12, atol=1e-12)
+
+
+def test_a_kernel_as_large_as_its_operand_is_not_turned_around():
+    whole = Convolution(RNG.normal(size=(4, 2, 5, 6)), None, (2, 5, 6), Windows((1, 1), (0, 0, 0, 0), (1, 1), 1))
+    assert whole._back is None
+    dense = whole.weight.reshape(4, -1)
+    v = RNG.normal(size=(3, 4))
+    assert np.allclose(whole.adjoint(v)[0], v @ dense, rtol=1e-12, atol=1e-12)
+
+
 def maps() -> list[tuple[Affine, list[int]]]:
     """Affine maps of every kind, and the sizes of what they take."""
     windows = Windows((2, 1), (1, 0, 2, 1), (1, 2), 2)
@@ -41,6 +71,7 @@ def maps() -> list[tuple[Affine, list[int]]]:
         (Convolution(RNG.normal(size=(4, 2, 3, 2)), RNG.normal(size=4), (4, 5, 6), windows), [120]),
         (Convolution(RNG.normal(size=(9, 2, 2, 2)), RNG.normal(size=9), (2, 4, 4), wide), [32]),
         (Convolution(RNG.normal(size=(1, 9, 2, 2)), RNG.normal(size=1), (9, 4, 4), wide), [144]),
+        (Convolution(RNG.normal(size=(3, 2, 3, 3)), None, (2, 4, 4), wide), [32]),
         (Scale(5, RNG.normal(size=5), RNG.normal(size=5)), [5]),
         (Scale(5, None, RNG.normal(size=5)), [5]),
         (Scale(5, RNG.normal(size=5), None), [5]),
@@ -51,7 +82,7 @@ def maps() -> list[tuple[Affine, list[int]]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_every_map_counts_the_products_of_its_sums(number):
     operator, sizes = maps()[number]
     zeros = [np.zeros((sum(sizes), size)) for size in sizes]
@@ -73,7 +104,7 @@ def test_every_map_counts_the_products_of_its_sums(number):
     assert np.allclose(absolute.forward(*zeros), abs(matrix), rtol=1e-12)
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_every_map_sizes_what_it_adds(number):
     operator, _ = maps()[number]
     if operator.offset is None:

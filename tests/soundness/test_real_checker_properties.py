@@ -7,6 +7,7 @@ could take for something else are read as what they say, or refused.
 from __future__ import annotations
 
 import itertools
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -366,3 +367,44 @@ def test_comments_and_spaces_are_passed_over_piece_by_piece():
     # A repetition of both in one match would take 70 bytes of memory for each of them.
     pieces = [match[0] for match in _TOKEN.finditer(" ; a\n;b\r\n\t(or;c\n)")]
     assert pieces == [" ", "; a", "\n", ";b", "\r\n\t", "(", "or", ";c", "\n", ")"]
+
+
+def test_statements_at_once_are_those_token_by_token(monkeypatch):
+    rng = np.random.default_rng(8)
+    spaces = ["", " ", "\n", " \t", "\r\n ", ";x (a b c)\n"]
+
+    def word() -> str:
+        return str(rng.choice(["assert", "<=", "X_0", "-1.5", "declare-const", "Real", "a.b"]))
+
+    def piece(depth: int) -> list[str]:
+        kind = rng.integers(4)
+        if kind == 0:
+            return ["(", word(), word(), word(), ")"]
+        if kind == 1:
+            return ["(", word(), "(", word(), word(), word(), ")", ")"]
+        some = [token for _ in range(rng.integers(4)) for token in (piece(depth - 1) if depth else [word()])]
+        return ["(", *some, ")"] if kind == 2 else ["(", word(), *some, ")"]
+
+    def written() -> str:
+        tokens = [token for _ in range(4) for token in piece(2)]
+        if rng.random() < 0.3:
+            tokens.insert(rng.integers(len(tokens)), str(rng.choice(["(", ")", "|", word()])))
+        text = ""
+        for token in tokens:
+            apart = str(rng.choice(spaces))
+            text += (apart or " ") + token if text[-1:] not in ("(", ")") and token not in "()" else apart + token
+        return text + str(rng.choice(spaces))
+
+    def read(text: str) -> tuple[list[object], str]:
+        found: list[object] = []
+        try:
+            found.extend(reader._statements(text))
+        except reader._FaultError as error:
+            return [], str(error)
+        return found, ""
+
+    texts = [written() for _ in range(300)]
+    at_once = [read(text) for text in texts]
+    monkeypatch.setattr(reader, "_USUAL", re.compile("(?!)"))
+    assert at_once == [read(text) for text in texts]
+    assert 20 < sum(bool(fault) for _, fault in at_once) < 280

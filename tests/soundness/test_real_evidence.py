@@ -103,6 +103,16 @@ def moved(rng: np.random.Generator) -> bytes:
     return made.bytes(made.node("MatMul", second, made.constant(weights[2])))
 
 
+def shared(rng: np.random.Generator) -> bytes:
+    """Means weighed by cubes of values near 200: quotients of numbers of about 10^7."""
+    made = Builder([1, 3])
+    weights, prices = rng.normal(size=(3, 5)).astype(np.float32), rng.normal(size=(5, 2)).astype(np.float32)
+    hidden = made.node("Relu", made.node("MatMul", "x", made.constant(weights)))
+    cubes = made.node("Pow", made.node("Add", hidden, made.constant(np.float32(200.0))), made.constant(np.float32(3.0)))
+    total = made.node("MatMul", cubes, made.constant(np.ones((5, 1), np.float32)))
+    return made.bytes(made.node("MatMul", made.node("Div", cubes, total), made.constant(prices)))
+
+
 WAYS = {
     "moved": (lambda rng: (moved(rng), 6, 2), 0.2, 0.3),
     "root": (lambda rng: (perceptron(rng, (3, 6, 6, 2)), 3, 2), 0.3, 3.0),
@@ -112,6 +122,7 @@ WAYS = {
     "tangents": (lambda rng: (perceptron(rng, (20, 8, 8, 2), bend="Tanh"), 20, 2), 0.03, 0.3),
     "gated": (lambda rng: (gated(rng), 3, 2), 0.1, 0.3),
     "attention": (lambda rng: (attention(rng), 4, 2), 0.02, 0.5),
+    "shared": (lambda rng: (shared(rng), 3, 2), 0.3, 0.2),
     "residual": (lambda rng: (residual(rng, normalized=False), 32, 2), 0.15, 0.15),
 }
 

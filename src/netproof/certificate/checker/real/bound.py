@@ -18,6 +18,7 @@ from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma, middle_of, unit_of
 from netproof.certificate.checker.real.operators import Affine, Array
+from netproof.certificate.checker.real.relus import Ranges, Said, rectified
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import InputError
 
@@ -379,8 +380,8 @@ class Evaluation:
                 given = None if slopes is None else slopes.lower[k]
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
                 if node.bend == RELU:
-                    ends = [x if len(x) == 1 else x[cell] for x in (cells.low[k], cells.high[k])]
-                    s, share = self._relu(k, v, ends, given, added, flat)
+                    ranges = Ranges.taken(cells.low[k], cells.high[k], cell)
+                    s, share = self._relu(k, v, ranges, Said(given, added, flat))
                 else:
                     s, share = self._bent(k, i, v, cells, cell, (given, added, flat))
                 value = value + share
@@ -419,53 +420,10 @@ class Evaluation:
             share = np.where((np.maximum(-lines.least, lines.most) <= cells.size[i]).all(1), share, np.inf)
         return s, share
 
-    def _relu(
-        self,
-        k: int,
-        v: Array,
-        ends: Sequence[Floats],
-        given: Floats | None,
-        added: Floats | None,
-        flat: NDArray[np.bool_] | None,
-    ) -> tuple[Array, Array]:
+    def _relu(self, k: int, v: Array, ranges: Ranges, said: Said) -> tuple[Array, Array]:
         """Multipliers ``[R, n]`` and the sum over features of ``max { v max(a, 0) - s a : a in the range }``, ``[R]``."""
         del k
-        numbers, (low, high) = self.numbers, ends
-        is_open = (low < 0) & (high > 0)
-        near = numbers.near(v)
-        # Where the function is one line and nothing is added the multiplier is the line's, and the maximum 0.
-        plain = not numbers.exact and flat is None and added is None
-        columns = np.flatnonzero(is_open.any(0)) if plain else np.arange(v.shape[1])
-        s = None
-        if 2 * len(columns) < v.shape[1]:
-            s = np.where(low >= 0, near, 0.0)
-            low, high, is_open = low[:, columns], high[:, columns], is_open[:, columns]
-            v, near, given = v[:, columns], near[:, columns], None if given is None else given[:, columns]
-        # With ends of 0 in the place of those beyond it: the lines of all three kinds of features at once.
-        first, last = np.minimum(low, 0.0), np.maximum(high, 0.0)
-        chord = last / (last - first + TINY)
-        below = (low + high > 0) * 1.0
-        if given is not None:
-            below = np.where(is_open & ~np.isnan(given), given, below)
-        rising = np.maximum(near, 0.0)
-        part = chord * rising + below * (near - rising)
-        if plain:
-            best = np.maximum(np.maximum(-part * first, (v - part) * last), 0.0).sum(1)
-            if s is None:
-                return part, best
-            s[:, columns] = part
-            return s, best
-        if flat is not None:
-            part = np.where(flat[:, None], 0.0, part)
-        if added is not None:
-            part = part + added
-        taken, best = numbers.load(part), None
-        for corner in (low, high, np.minimum(np.maximum(low, 0.0), high)):
-            a, h = numbers.load(corner), numbers.load(np.maximum(corner, 0.0))
-            here = v * h - taken * a
-            best = here if best is None else numbers.maximum(best, here)
-        assert best is not None
-        return taken, best.sum(1)
+        return rectified(self.numbers, v, ranges, said)
 
     def _box(self, v: Array, lower: Floats, upper: Floats) -> Array:
         """``max v . x`` over boxes."""

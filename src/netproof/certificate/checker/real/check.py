@@ -6,7 +6,7 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 
 * that this room reads the network as it is meant (``network.py``, and of ``reading/`` the operators that it has, by the protocol buffers of the
   package onnx) and the property (``property.py``);
-* its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
+* its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``relus.py``, ``bound.py`` (ranges, the bound, the account of
   rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
   straight and products of values, and for nothing else, ``curved/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
@@ -31,7 +31,7 @@ import numpy as np
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
-from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
+from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of, below
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
 from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
@@ -192,7 +192,7 @@ def forest_of(taken: Taken, goals: list[int], source: str) -> Forest:
 
 def root_of(evaluation: Evaluation, part: Part) -> Cells:
     """The box of a part as a cell, its ends rounded outward, with the ranges of intervals."""
-    lower = np.array([-above(-end) for end in part.lower])
+    lower = np.array([below(end) for end in part.lower])
     upper = np.array([above(end) for end in part.upper])
     return evaluation.root(lower, upper)
 
@@ -234,7 +234,7 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
 
 def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
-    ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
+    ends = np.array([below(value) for value in x]), np.array([above(value) for value in x])
     inside = False
     for number, part in enumerate(asked.parts):
         if not all(low <= value <= high for low, value, high in zip(part.lower, x, part.upper, strict=True)):

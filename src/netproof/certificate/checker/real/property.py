@@ -17,7 +17,11 @@ from typing import NamedTuple
 from netproof.errors import FormatError
 
 #: white space and the ends of lines are those of SMT-LIB (section 3.1), digits those of ASCII
-_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)|(.)", re.DOTALL)
+_SPACE, _WORD = r"[ \t\r\n]", r"([^ \t\r\n();|\"]+)"
+_TOKEN = re.compile(rf"{_SPACE}+|;[^\r\n]*|([()])|{_WORD}|(.)", re.DOTALL)
+#: three words in parentheses, as "(<= X_0 1)" and "(declare-const X_0 Real)", and these behind a word, as "(assert (<= X_0 1))"
+_THREE = rf"\({_SPACE}*{_WORD}{_SPACE}+{_WORD}{_SPACE}+{_WORD}{_SPACE}*\)"
+_USUAL = re.compile(rf"{_SPACE}*(?:{_THREE}|\({_SPACE}*{_WORD}{_SPACE}*{_THREE}{_SPACE}*\))")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
@@ -146,7 +150,18 @@ def _read(text: str) -> Asked:
 
 def _statements(text: str) -> Iterator[list[Item]]:
     stack: list[list[Item]] = []
-    for match in _TOKEN.finditer(text):
+    at = 0
+    while at < len(text):
+        # Nearly all of a property is statements of one kind, of which each is a few tokens at once.
+        usual = None if stack else _USUAL.match(text, at)
+        if usual is not None:
+            one, two, three, head, *rest = usual.groups()
+            yield [one, two, three] if head is None else [head, rest]
+            at = usual.end()
+            continue
+        match = _TOKEN.match(text, at)
+        assert match is not None
+        at = match.end()
         kind, token = match.lastindex, match[0]
         if kind == 2:
             if not stack:
@@ -263,14 +278,18 @@ class _Ends:
 
     def told(self, formula: Item, known: Known) -> bool:
         """Take in a formula that says one end of one input, as most do; whether it is one."""
-        if len(formula) != 3 or formula[0] not in ("<=", ">=") or any(isinstance(item, list) for item in formula):
+        if len(formula) != 3 or isinstance(formula, str):
             return False
-        (variables, _), (rest, end) = (_linear(item, known) for item in formula[1:])
-        names = [*variables]
-        is_end = not rest and len(names) == 1 and names[0][0] == "X"
-        if is_end:
-            self.cut(names[0][1], end, upper=formula[0] == "<=")
-        return is_end
+        head, first, second = formula
+        if head not in ("<=", ">=") or not isinstance(first, str) or not isinstance(second, str):
+            return False
+        variables, (rest, end) = _linear(first, known)[0], _linear(second, known)
+        if rest or len(variables) != 1:
+            return False
+        ((letter, i),) = variables
+        if letter == "X":
+            self.cut(i, end, upper=head == "<=")
+        return letter == "X"
 
     def boxed(self, clause: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """Take in what a clause says of single inputs; what else it says. An end that is strict belongs to both."""
@@ -296,11 +315,16 @@ class _Ends:
     def crossed(self, which: Sequence[int]) -> bool:
         """Whether an end of one of these inputs is beyond the other one."""
         pairs = ((self.lower[i], self.upper[i]) for i in which)
-        return any(low is not None and high is not None and low > high for low, high in pairs)
+        # By whole numbers, as fractions are compared slowly.
+        return any(
+            low is not None and high is not None and low.numerator * high.denominator > high.numerator * low.denominator
+            for low, high in pairs
+        )
 
     @property
     def box(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
         """The box, where every input has both ends."""
-        if None in self.lower or None in self.upper:
+        lower, upper = (tuple(x for x in ends if x is not None) for ends in (self.lower, self.upper))
+        if len(lower) < len(self.lower) or len(upper) < len(self.upper):
             raise _FaultError("an input without a bound")
-        return tuple(x for x in self.lower if x is not None), tuple(x for x in self.upper if x is not None)
+        return lower, upper

@@ -7,6 +7,7 @@ Nobody has to believe that: the file says by which rule ranges follow, and whoev
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -69,10 +70,11 @@ class _Compared(Evaluation):
         low, high = np.where(high <= 0, before[0], low), np.where(low >= 0, before[1], high)
         if not self._agrees:
             return before
-        rng = np.random.default_rng(k)
+        rng = random.Random(k)
         # Those that stay open are those that bounds depend on.
         kinds = ((before[0] < 0) & (before[1] > 0))[0], ((low < 0) & (high > 0))[0]
-        some = np.concatenate([rng.permutation(np.flatnonzero(kind))[: _SAMPLE // 2] for kind in kinds])
+        there = [np.flatnonzero(kind).tolist() for kind in kinds]
+        some = np.array([i for one in there for i in rng.sample(one, min(len(one), _SAMPLE // 2))], np.int64)
         trial = np.ones(before[0].shape), np.ones(before[0].shape)
         for end, own in zip(trial, before, strict=True):
             end[0, some] = own[0, some]

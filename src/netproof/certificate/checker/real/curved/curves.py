@@ -196,7 +196,8 @@ class Curve:
     Attributes
     ----------
     ends : two numbers that hold its value, for every point
-    slope : the derivative at points, by the value there, but for an error of :data:`_SLOPE` in parts of it, and as much besides
+    slope : the derivative at points, by the value there, but for an error of :data:`_SLOPE` in parts of it, and of that times
+        ``besides``, which is 0 where it is found without a sum that could cancel
     ball : its value on a ball of Arb's
     turns : where the derivative turns, at a point and within 2^-20 of it, and the derivative there; in between it only rises or falls
     period : after which all turns come again
@@ -211,6 +212,7 @@ class Curve:
     defined: Callable[[Floats, Floats], NDArray[np.bool_]] = _everywhere
     #: of what jumps its pieces over ranges: where each begins and ends, ``[2, k, n]``, and what it is below and above at both
     pieces: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]] | None = None
+    besides: float = 1.0
 
     def slopes(self, a: Floats, b: Floats, at_a: Floats, at_b: Floats) -> Ends:
         """Between what the derivative stays on pieces."""
@@ -219,7 +221,8 @@ class Curve:
             first, last = (a - point - 2.0**-20) / self.period, (b - point + 2.0**-20) / self.period
             within = (first <= 0) & (last >= 0) if math.isinf(self.period) else np.ceil(first) <= np.floor(last)
             low, high = np.where(within, np.minimum(low, value), low), np.where(within, np.maximum(high, value), high)
-        return low - _SLOPE * (1 + abs(low)), high + _SLOPE * (1 + abs(high))
+        slack = (_SLOPE * (self.besides + abs(end)) + _TINY for end in (low, high))
+        return low - next(slack), high + next(slack)
 
 
 def _sides(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
@@ -294,8 +297,8 @@ CURVES = {
         lambda x: (x, x), lambda x, y: 0 * x + 1, lambda x: x, defined=lambda low, high: (low >= -_MAX) & (high <= _MAX)
     ),
     "tanh": Curve(tangent, lambda x, y: 1 - y * y, lambda x: x.tanh(), ((0.0, 1.0),)),
-    "exp": Curve(exponential, lambda x, y: y, lambda x: x.exp()),
-    "log": Curve(logarithm, lambda x, y: 1 / x, lambda x: x.log(), defined=_positive),
+    "exp": Curve(exponential, lambda x, y: y, lambda x: x.exp(), besides=0.0),
+    "log": Curve(logarithm, lambda x, y: 1 / x, lambda x: x.log(), defined=_positive, besides=0.0),
     "softplus": Curve(softplus, lambda x, y: _logistic(x), lambda x: x.exp().log1p()),
     "erf": Curve(
         error_function,
@@ -342,12 +345,17 @@ CURVES = {
         lambda x, y: 0.5 / y,
         lambda x: x.sqrt(),
         defined=lambda low, high: (low >= 0) & np.isfinite(high),
+        besides=0.0,
     ),
     "reciprocal": Curve(
-        lambda x: _exact(1 / x), lambda x, y: -1 / x**2, lambda x: 1 / x, defined=lambda low, high: low * high > 0
+        lambda x: _exact(1 / x),
+        lambda x, y: -1 / x**2,
+        lambda x: 1 / x,
+        defined=lambda low, high: low * high > 0,
+        besides=0.0,
     ),
-    "square": Curve(lambda x: _wider(x * x), lambda x, y: 2 * x, lambda x: x * x),
-    "cube": Curve(lambda x: _wider(x * x * x), lambda x, y: 3 * x * x, lambda x: x * x * x, ((0.0, 0.0),)),
+    "square": Curve(lambda x: _wider(x * x), lambda x, y: 2 * x, lambda x: x * x, besides=0.0),
+    "cube": Curve(lambda x: _wider(x * x * x), lambda x, y: 3 * x * x, lambda x: x * x * x, ((0.0, 0.0),), besides=0.0),
 }
 
 
