@@ -124,6 +124,43 @@ def test_values_that_may_leave_the_type_have_no_account():
     assert off.tolist() == [float("inf")]
 
 
+def _computed_otherwise():
+    """Nodes, constants, the number that every input is, and of how many: what float32 computes is far from the real value."""
+    column = np.ones((4, 1))
+    of_four = {
+        "a sum that leaves the type on its way": ("MatMul", {"w": 3e38 * np.array([[1], [1], [-1], [-1]])}, {}, 1.0),
+        "one that is made small afterwards": ("Gemm", {"w": 1e37 * column}, {"alpha": 1e-30}, 100.0),
+        "one that vanishes, and is made large afterwards": ("Gemm", {"w": 1e-38 * column}, {"alpha": 1e38}, 2.0**-20),
+        "a mean whose sum leaves the type": ("ReduceMean", {}, {"axes": [1], "keepdims": 1}, 1e38),
+    }
+    for name, (operator, constants, attributes, x) in of_four.items():
+        yield pytest.param(helper.make_node(operator, ["x", *constants], ["y"], **attributes), constants, x, 4, id=name)
+    normal = helper.make_node("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], epsilon=0.0)
+    scales = {"a scale beyond the type": (1e38, 1e-10, 1e-10), "a scale below its normal numbers": (1e-30, 1e20, 1e37)}
+    for name, (gamma, variance, x) in scales.items():
+        constants = {"g": np.array([gamma]), "b": np.zeros(1), "m": np.zeros(1), "v": np.array([variance])}
+        yield pytest.param(normal, constants, x, 1, id=name)
+
+
+@pytest.mark.parametrize(("node", "constants", "x", "count"), list(_computed_otherwise()))
+def test_numbers_that_leave_the_type_inside_an_operator_prove_nothing(tmp_path, node, constants, x, count):
+    """What onnxruntime gives is none of the numbers that the account leaves room for, or is not excluded by it."""
+    import onnxruntime
+
+    made = many([node], {"x": (1, count)}, {"y": (1, 1)}, constants)
+    path = tmp_path / "inside.onnx"
+    path.write_bytes(made.SerializeToString())
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    x = np.full((1, count), x, np.float32)
+    computed = float(session.run(None, {"x": x})[0][0, 0])
+    points = "".join(f"(assert (== X[0,{i}] {float(v):.180f}))" for i, v in enumerate(x[0]))
+    limit = f"{np.float32(computed):.60f}" if np.isfinite(computed) else "1" + "0" * 30 + ".0"
+    head = f"(declare-network f (declare-input X float32 [1,{count}]) (declare-output Y float32 [1,1]))"
+    for sense in ("<=", ">="):
+        _, result = ask_of(tmp_path, f"{head}{points}(assert ({sense} Y[0,0] {limit}))", f=path)
+        assert result.verdict is not Verdict.UNSAT, (sense, computed)
+
+
 @pytest.mark.parametrize("activation", [lambda: LeakyReLU(0.01), lambda: LeakyReLU(3.0), Sigmoid])
 def test_activations_hand_on_what_they_get(activation):
     layers = [([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]
