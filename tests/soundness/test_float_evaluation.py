@@ -250,6 +250,19 @@ def test_ends_that_cross_only_as_they_are_written_are_no_empty_box(tmp_path, end
         assert result.verdict in verdicts, kind
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_end_below_the_normal_numbers_may_be_meant_as_the_next_one(tmp_path, sign):
+    """Rounded it is half as large again: 2^-149, the smallest number of the type."""
+    head = "(declare-network f (declare-input X float32 [1,1]) (declare-output Y float32 [1,1]))"
+    end = f"{sign}0.{'0' * 44}09"
+    box = f"(>= X[0,0] {end}) (<= X[0,0] 0.0)" if sign else f"(>= X[0,0] 0.0) (<= X[0,0] {end})"
+    file = perceptron(tmp_path / "large.onnx", [([[float(f"{sign}3e38")]], [0.0]), ([[3e38]], [0.0])])
+    reached = 2.0**-149 * float(np.float32(3e38)) ** 2 * 0.99
+    for threshold, verdicts in ((reached, {Verdict.UNKNOWN, Verdict.TIMEOUT}), (2 * reached, {Verdict.UNSAT})):
+        text = f"{head}(assert (and {box} (>= Y[0,0] {threshold:.1f})))"
+        assert ask_of(tmp_path, text, f=file)[1].verdict in verdicts
+
+
 def test_numbers_beyond_float64_end_in_an_answer(tmp_path):
     file = perceptron(tmp_path / "same.onnx", [([[1.0]], [0.0])])
     head = "(declare-network f (declare-input X float32 [1,1]) (declare-output Y float32 [1,1]))"
