@@ -77,11 +77,11 @@ def _runs(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bool:
     return False
 
 
-class _Operators(TorchDispatchMode):
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator, whoever calls it."""
 
     def __init__(self, follower: _Follower) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._follower = follower
 
     def __torch_dispatch__(
@@ -109,12 +109,12 @@ class _Follower(TorchFunctionMode):
         self._take(tensors)
 
     def __enter__(self) -> Any:
-        self._operators.__enter__()
-        return super().__enter__()
+        self._operators.__enter__()  # type: ignore[no-untyped-call]
+        return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *given: Any) -> None:
-        super().__exit__(*given)
-        self._operators.__exit__(*given)
+        super().__exit__(*given)  # type: ignore[no-untyped-call]
+        self._operators.__exit__(*given)  # type: ignore[no-untyped-call]
 
     def _memory(self, tensor: Tensor) -> tuple[int, object]:
         """Which memory a tensor's numbers are in, and what keeps it."""
