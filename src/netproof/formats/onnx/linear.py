@@ -149,6 +149,7 @@ def _gemm(call: Call) -> Value:
     else:
         raise NodeError("operands that are no floats", "export the network again")
     if alpha != 1:
+        assert isinstance(product, Variable)
         # After the sums, as runtimes do: what becomes of very small and very large ones is seen in the graph as it is stored.
         product = scaled(call, product, alpha, 0.0, f"{part}/alpha" if part else "alpha")
     if bias is None or beta == 0:
