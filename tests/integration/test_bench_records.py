@@ -6,9 +6,11 @@ import csv
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from conftest import assert_refused
+from netproof.benchmarks.base import content_hash
 from netproof.runs.machine import available_cores
 from onnx_models import model, node, save
 
@@ -102,6 +104,35 @@ def test_a_run_of_an_earlier_version_goes_on_unless_its_names_were_not_its_insta
     made_old()
     for ran in (cli("bench", "show", out), run(cli, folder, out)):
         assert_refused(ran, "is of an earlier netproof, which could give one name to two instances, such as 'n-p-2'")
+
+
+@pytest.mark.parametrize("held", ["initializer", "attribute"])
+def test_numbers_in_a_file_beside_the_network_are_part_of_what_was_run(cli, folder, tmp_path, held):
+    """The network's own file is the same all the time; what another one says is not to be shown for it."""
+    made = model([node("Mul", ["x", "c"])], (1, 1), {"c": np.ones((1, 1))})
+    outside = made.graph.initializer[0]
+    if held == "attribute":
+        made.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["c"], value=outside))
+        del made.graph.initializer[:]
+        outside = made.graph.node[0].attribute[0].t
+    onnx.external_data_helper.set_external_data(outside, "n.data")
+    outside.ClearField("raw_data")
+    outside.ClearField("float_data")
+    outside.data_location = onnx.TensorProto.EXTERNAL
+    save(folder / "n.onnx", made)
+    listed(folder, p=(NOT_MET, 1))
+    out = tmp_path / "out"
+    (folder / "n.data").write_bytes(np.float32(1).tobytes())
+    assert run(cli, folder, out).code == 0 and verdicts(out) == {"n-p": "unsat"}
+    assert run(cli, folder, out).code == 0
+    (folder / "n.data").write_bytes(np.float32(2).tobytes())
+    assert_refused(run(cli, folder, out), "holds results of other files: network n.onnx differ")
+    assert run(cli, folder, tmp_path / "new").code == 0 and verdicts(tmp_path / "new") == {"n-p": "sat"}
+    # One that is gone is an error of its instance, like a network that is gone.
+    (folder / "n.data").unlink()
+    assert verdicts(tmp_path / "new") == {"n-p": "sat"}
+    assert run(cli, folder, tmp_path / "gone").code == 1 and verdicts(tmp_path / "gone") == {"n-p": "error"}
+    assert content_hash(folder / "instances.csv") != content_hash(folder / "p.vnnlib")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

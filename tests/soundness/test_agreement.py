@@ -15,11 +15,11 @@ from netproof.errors import InputError, QueryError
 from tflite_files import TFLiteFile
 
 
-def network(folder, seed, runtime="tflm", outputs=3, scale=1 / 16):
+def network(folder, seed, runtime="tflm", outputs=3, scale=1 / 16, inputs=(1 / 256, -128)):
     """Two inputs, four neurons, three classes; near to one another for all runtimes, and not the same."""
     rng = np.random.default_rng(seed)
     file = TFLiteFile()
-    x = file.tensor((1, 2), 1 / 256, -128)
+    x = file.tensor((1, 2), *inputs)
     hidden, scores = file.tensor((1, 4), 1 / 64, -128), file.tensor((1, outputs), scale, 4)
     first = file.constant(rng.integers(-127, 128, (4, 2)).astype(np.int8), 1 / 100)
     second = file.constant(rng.integers(-127, 128, (outputs, 4)).astype(np.int8), 1 / 90)
@@ -103,6 +103,39 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(QueryError, match="one class"):
         one = network(tmp_path, 1, outputs=1)
         Pair(one, one).on_box((np.zeros(2, int), np.zeros(2, int)), np.zeros(2, int))
+
+
+def test_codes_that_stand_for_different_numbers_are_no_agreement(tmp_path):
+    """Equal codes of two files mean the same only where both have one scale and one zero point there."""
+    first = network(tmp_path, 1)
+    for inputs in ((1 / 128, -128), (1 / 256, -127)):
+        other = network(tmp_path, 1, inputs=inputs)
+        for within in (None, 3):
+            with pytest.raises(InputError, match="has inputs that stand for"):
+                Pair(first, other, Agreement(within))
+    other = network(tmp_path, 1, scale=1 / 32)
+    with pytest.raises(InputError, match=r"has outputs that stand for 0.03125 \* code -0.125.*or leave --within out"):
+        Pair(first, other, Agreement(0))
+    Pair(first, other)  # which output is the largest one does not depend on a scale
+
+
+def test_inputs_in_another_order_are_not_compared(tmp_path):
+    networks = []
+    for number, shape in enumerate(((1, 2, 3), (1, 3, 2), (1, 6), (1, 2, 3, 1))):
+        file = TFLiteFile()
+        x, flat, scores = (file.tensor(extents, 1 / 16, 0) for extents in (shape, (1, 6), (1, 2)))
+        weight = file.constant(np.arange(12).reshape(2, 6).astype(np.int8), 1 / 100)
+        to = file.constant(np.array([1, 6], np.int32), 1.0)
+        file.operator("RESHAPE", [x, to], [flat], {})
+        file.operator("FULLY_CONNECTED", [flat, weight, -1], [scores], {0: ("b", 0)})
+        path = tmp_path / f"{number}.tflite"
+        path.write_bytes(file.bytes(x, scores))
+        networks.append(netproof.load(path))
+    first, turned, flat, image = networks
+    with pytest.raises(InputError, match="give networks of one layout"):
+        Pair(first, turned)
+    for other in (flat, image):
+        Pair(first, other)
 
 
 def test_the_command_counts_proves_and_finds(cli, tmp_path):

@@ -124,6 +124,43 @@ def test_values_that_may_leave_the_type_have_no_account():
     assert off.tolist() == [float("inf")]
 
 
+def _computed_otherwise():
+    """Nodes, constants, the number that every input is, and of how many: what float32 computes is far from the real value."""
+    column = np.ones((4, 1))
+    of_four = {
+        "a sum that leaves the type on its way": ("MatMul", {"w": 3e38 * np.array([[1], [1], [-1], [-1]])}, {}, 1.0),
+        "one that is made small afterwards": ("Gemm", {"w": 1e37 * column}, {"alpha": 1e-30}, 100.0),
+        "one that vanishes, and is made large afterwards": ("Gemm", {"w": 1e-38 * column}, {"alpha": 1e38}, 2.0**-20),
+        "a mean whose sum leaves the type": ("ReduceMean", {}, {"axes": [1], "keepdims": 1}, 1e38),
+    }
+    for name, (operator, constants, attributes, x) in of_four.items():
+        yield pytest.param(helper.make_node(operator, ["x", *constants], ["y"], **attributes), constants, x, 4, id=name)
+    normal = helper.make_node("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], epsilon=0.0)
+    scales = {"a scale beyond the type": (1e38, 1e-10, 1e-10), "a scale below its normal numbers": (1e-30, 1e20, 1e37)}
+    for name, (gamma, variance, x) in scales.items():
+        constants = {"g": np.array([gamma]), "b": np.zeros(1), "m": np.zeros(1), "v": np.array([variance])}
+        yield pytest.param(normal, constants, x, 1, id=name)
+
+
+@pytest.mark.parametrize(("node", "constants", "x", "count"), list(_computed_otherwise()))
+def test_numbers_that_leave_the_type_inside_an_operator_prove_nothing(tmp_path, node, constants, x, count):
+    """What onnxruntime gives is none of the numbers that the account leaves room for, or is not excluded by it."""
+    import onnxruntime
+
+    made = many([node], {"x": (1, count)}, {"y": (1, 1)}, constants)
+    path = tmp_path / "inside.onnx"
+    path.write_bytes(made.SerializeToString())
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    x = np.full((1, count), x, np.float32)
+    computed = float(session.run(None, {"x": x})[0][0, 0])
+    points = "".join(f"(assert (== X[0,{i}] {float(v):.180f}))" for i, v in enumerate(x[0]))
+    limit = f"{np.float32(computed):.60f}" if np.isfinite(computed) else "1" + "0" * 30 + ".0"
+    head = f"(declare-network f (declare-input X float32 [1,{count}]) (declare-output Y float32 [1,1]))"
+    for sense in ("<=", ">="):
+        _, result = ask_of(tmp_path, f"{head}{points}(assert ({sense} Y[0,0] {limit}))", f=path)
+        assert result.verdict is not Verdict.UNSAT, (sense, computed)
+
+
 @pytest.mark.parametrize("activation", [lambda: LeakyReLU(0.01), lambda: LeakyReLU(3.0), Sigmoid])
 def test_activations_hand_on_what_they_get(activation):
     layers = [([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]
@@ -211,6 +248,19 @@ def test_ends_that_cross_only_as_they_are_written_are_no_empty_box(tmp_path, end
         text = f"{head.format(kind)}(assert (and {ends} (>= Y[0,0] 0.0)))"
         _, result = ask_of(tmp_path, text, f=file)
         assert result.verdict in verdicts, kind
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_end_below_the_normal_numbers_may_be_meant_as_the_next_one(tmp_path, sign):
+    """Rounded it is half as large again: 2^-149, the smallest number of the type."""
+    head = "(declare-network f (declare-input X float32 [1,1]) (declare-output Y float32 [1,1]))"
+    end = f"{sign}0.{'0' * 44}09"
+    box = f"(>= X[0,0] {end}) (<= X[0,0] 0.0)" if sign else f"(>= X[0,0] 0.0) (<= X[0,0] {end})"
+    file = perceptron(tmp_path / "large.onnx", [([[float(f"{sign}3e38")]], [0.0]), ([[3e38]], [0.0])])
+    reached = 2.0**-149 * float(np.float32(3e38)) ** 2 * 0.99
+    for threshold, verdicts in ((reached, {Verdict.UNKNOWN, Verdict.TIMEOUT}), (2 * reached, {Verdict.UNSAT})):
+        text = f"{head}(assert (and {box} (>= Y[0,0] {threshold:.1f})))"
+        assert ask_of(tmp_path, text, f=file)[1].verdict in verdicts
 
 
 def test_numbers_beyond_float64_end_in_an_answer(tmp_path):

@@ -17,6 +17,7 @@ from netproof.formats.images.archives import tiny_imagenet
 from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.folder import read_image_folder
+from netproof.formats.images.pictures import read_pictures
 from netproof.formats.images.sources import read_image_set
 
 CLASSES = ["n02000002", "n01000001"]
@@ -186,6 +187,29 @@ def test_listed_classes_give_the_order_and_must_be_there(tmp_path):
         (path / "classes.txt").write_text(text)
         with pytest.raises(FormatError, match=message):
             read_image_folder(path)
+
+
+def test_labels_of_a_folder_need_one_order_of_its_files(tmp_path):
+    """``10.png`` comes before ``2.png`` by name, and whoever numbered them has the labels the other way round."""
+    (tmp_path / "labels.txt").write_text("2\n1\n")
+    for names, clear in (
+        (("2", "10"), False),
+        (("a2b7", "a10b0"), False),
+        (("02", "10"), True),
+        (("img-10", "img2"), True),
+        (("b2", "a10"), True),
+        (("x1y10", "x1y9"), False),
+    ):
+        path = tmp_path / "-".join(names)
+        path.mkdir()
+        for name, image in zip(names, LARGE[:2], strict=True):
+            (path / f"{name}.png").write_bytes(encoded(image))
+        assert read_pictures(path).labels is None
+        if clear:
+            assert read_pictures(path, tmp_path / "labels.txt").labels.tolist() == [2, 1]
+        else:
+            with pytest.raises(FormatError, match="by their names, and behind it by their numbers: labels could be"):
+                read_pictures(path, tmp_path / "labels.txt")
 
 
 def test_bad_folders_are_refused(tmp_path):

@@ -351,6 +351,25 @@ def test_clip_without_an_end_has_that_of_its_type(tmp_path):
 # -- uses that runtimes and ONNX understand differently
 
 
+@pytest.mark.parametrize("end", [2**31 - 1, 2**63 - 1])
+def test_a_slice_backwards_to_the_largest_number(tmp_path, end):
+    """Nothing by ONNX, and all entries by onnxruntime, whose sum was read as 0. Forwards, both mean the last one."""
+    for step in (-1, 1):
+        numbers = {
+            "s": np.array([-1 if step < 0 else 0]),
+            "e": np.array([end]),
+            "a": np.array([1]),
+            "t": np.array([step]),
+        }
+        nodes = [node("Slice", ["x", "s", "e", "a", "t"], ["z"]), node("ReduceSum", ["z"])]
+        path = save(tmp_path / "net.onnx", model(nodes, (1, 3), numbers))
+        assert run_onnxruntime(path.read_bytes(), [np.ones((1, 3), np.float32)])[0].tolist() == [3.0]
+        if step < 0:
+            refused(path, f"a slice backwards to {end}", "end it at -2^31")
+        else:
+            assert_agrees(path, random_inputs((1, 3)))
+
+
 @pytest.mark.parametrize(
     ("nodes", "shape", "opset", "part"),
     [

@@ -14,8 +14,9 @@ from torch import Tensor
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Kept, Network, check_network
+from netproof.network import Kept, Meaning, Network, check_network
 from netproof.operators.affine.concatenate import Concatenate
+from netproof.pictures.form import fits
 from netproof.query import Conjunction, Query
 
 
@@ -65,8 +66,23 @@ def check_comparable(first: Network, second: Network, agreement: Agreement) -> N
     ):
         if one != other:
             raise InputError(second.path, f"has {other} {what}, {first.path} has {one}", "give networks of one task")
+    if not fits(*(tuple(network.input_shape) for network in (first, second))):
+        problem = f"takes inputs {second.input_shape}, {first.path} takes {first.input_shape}"
+        raise InputError(second.path, problem, "give networks of one layout")
     if not (torch.equal(first.lower, second.lower) and torch.equal(first.upper, second.upper)):
         raise InputError(second.path, f"takes other inputs than {first.path}", "give networks of one task")
+    _check_meaning("inputs", second, first.input_meaning, second.input_meaning)
+    if agreement.within is not None:
+        _check_meaning("outputs", second, first.output_meaning, second.output_meaning)
+
+
+def _check_meaning(what: str, second: Network, one: Meaning | None, other: Meaning | None) -> None:
+    """Refuse codes that stand for one number here and for another one there: equal codes are no agreement then."""
+    if one is None or other is None or one == other:
+        return
+    shown = [f"{float(m.scale):.6g} * code {float(m.shift):+.6g}" for m in (other, one)]
+    hint = "give networks that are quantized alike there" + ("" if what == "inputs" else ", or leave --within out")
+    raise InputError(second.path, f"has {what} that stand for {shown[0]}, and not for {shown[1]}", hint)
 
 
 def joined(first: Network, second: Network) -> Network:

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 ABSENT = "absent"
 
 
+def content_hash(path: Path) -> str:
+    """The SHA-256 of a file, decompressed; of an ONNX network that keeps numbers in files beside it, of all of them together.
+
+    Raises :class:`netproof.errors.InputError` for what is missing or unreadable.
+    """
+    data = read_bytes(path, "data file")
+    if path.name.lower().removesuffix(".gz").endswith(".onnx"):
+        from netproof.formats.onnx.container.external import sha256_of
+
+        return sha256_of(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
 @dataclass(frozen=True)
 class Instance:
     """One question of a benchmark.
@@ -132,14 +145,12 @@ class Benchmark(ABC):
         self.files(data)
 
     def hashes(self, data: DataFolders) -> Mapping[str, str]:
-        """The SHA-256 of all that answers depend on, as results record it: that of :meth:`files`, decompressed.
+        """The SHA-256 of all that answers depend on, as results record it: that of :meth:`files` by :func:`content_hash`.
 
         :data:`ABSENT` for what only some instances need and cannot have. Raises :class:`netproof.errors.InputError` for
         what else is missing or unreadable.
         """
-        return {
-            role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in self.files(data).items()
-        }
+        return {role: content_hash(path) for role, path in self.files(data).items()}
 
     def listed(self, data: DataFolders) -> Mapping[str, str]:
         """What each name that was made up here stands for: a place in a list, and its files.

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from netproof.benchmarks.base import ABSENT, Benchmark, Instance, OpenBenchmark
+from netproof.benchmarks.base import ABSENT, Benchmark, Instance, OpenBenchmark, content_hash
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
     from netproof.formats.instances import ListedInstance as Line
@@ -57,7 +56,7 @@ class VnncompBenchmark(Benchmark):
         self._lines(data)
 
     def hashes(self, data: DataFolders) -> Mapping[str, str]:
-        hashes = {"instances": _hash(self._list(data))}
+        hashes = {"instances": content_hash(self._list(data))}
         for line in self._lines(data):
             for role, path in _roles(line):
                 if role not in hashes:
@@ -168,13 +167,9 @@ def _roles(line: Line) -> tuple[tuple[str, Path], ...]:
     return (*(networks or ((f"network {network}", line.network),)), (f"property {property_}", line.property))
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path, "data file")).hexdigest()
-
-
 def _hash_if_there(path: Path) -> str:
     try:
-        return _hash(path)
+        return content_hash(path)
     except InputError:
         return ABSENT
 

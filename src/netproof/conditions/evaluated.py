@@ -47,9 +47,15 @@ def as_evaluated(query: Query) -> Query:
 
 
 def _wider(lower: Tensor, upper: Tensor, kind: FloatType) -> tuple[Tensor, Tensor]:
-    more, most = 4 * kind.unit, torch.finfo(lower.dtype).max
+    most = torch.finfo(lower.dtype).max
     # No number of the type is beyond the largest of float64, where adding would end in infinity.
-    return (lower - more * lower.abs()).clamp(min=-most), (upper + more * upper.abs()).clamp(max=most)
+    return (lower - _rounded_by(lower, kind)).clamp(min=-most), (upper + _rounded_by(upper, kind)).clamp(max=most)
+
+
+def _rounded_by(end: Tensor, kind: FloatType) -> Tensor:
+    """More than what rounding to the type moves an end by; 0 is a number of every type."""
+    subnormal = (end != 0) & (end.abs() < kind.smallest)
+    return 4 * kind.unit * end.abs() + torch.where(subnormal, 2 * kind.unit * kind.smallest, 0.0)
 
 
 def _weaker(

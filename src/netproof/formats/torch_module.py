@@ -21,7 +21,7 @@ from netproof.arguments.numbers import counted
 from netproof.arguments.words import described, shown
 from netproof.errors import InputError
 from netproof.files.opened import as_path, write_bytes
-from netproof.formats.faithful import disagreement, values_read
+from netproof.formats.faithful import INEXACT, disagreement, values_read
 from netproof.formats.onnx.read import network_of
 from netproof.host import on_own_terms
 from netproof.network import Network
@@ -145,6 +145,8 @@ def _exported(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
     """A module as ONNX by the first exporter that can; raises one of :data:`_FAILURES`."""
     read = values_read(module, arguments)
     try:
+        if read in INEXACT:
+            raise ValueError(f"its forward has {read}, which the older exporter writes down as something else")
         if read:
             raise ValueError(
                 f"its forward takes numbers out of what is computed of its input, by '{read}', and goes by them"

@@ -6,7 +6,8 @@ fused multiplications and additions or without,
     |e| <= |A| |e_in| + gamma_n (|A| (|v_in| + |e_in|) + |b|) + n s
 
 with ``gamma_n = n u / (1 - n u)``, ``u`` the unit roundoff of the type and ``s`` its smallest normal number, so that results
-below it may be kept or set to 0 (Higham, *Accuracy and Stability of Numerical Algorithms*, sections 2.2 and 3.1). A
+below it may be kept or set to 0 (Higham, *Accuracy and Stability of Numerical Algorithms*, sections 2.2 and 3.1). That holds where no
+partial sum leaves the type: an infinity, and what comes of two of them, is near nothing. A
 piecewise linear activation with slopes of at most ``L`` hands on ``L |e_in|``; of any other one nothing is used but its range
 on ``[v - |e_in|, v + |e_in|]``, and of curves and of weights that a runtime works out itself nothing is known. Functions that are not computed by one operation (exponentials, roots) are taken to be
 within 16 ``u`` of their own size, sigmoid and tanh within 16 ``u``: an assumption about the runtime, the only one here.
@@ -120,7 +121,7 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     if isinstance(operator, Select | Concatenate):
         constants = operator.offset_absolute()
         return before + kind.unit * constants  # a constant of float64 that the type may not have
-    if isinstance(operator, BlockLinear) and operator.interpolates:
+    if (isinstance(operator, BlockLinear) and operator.interpolates) or _derived(operator, kind):
         return torch.full_like(before, torch.inf)
     count = operator.terms()[0] + operator.roundings + _FURTHER
     if count * kind.unit >= 0.5:
@@ -128,11 +129,33 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     size = operator.forward_absolute(*(sizes[i] + off[i] for i in node.operands)) + operator.offset_absolute()
     # The error of an offset that was computed is in units of 2^-53 of the numbers that it was computed of.
     size = size + operator.offset_error() * 2.0**53
+    reached = _partial(operator, size)
     mine = before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
     # Where every term has a 0 in it nothing is rounded.
     there = operator.forward_absolute(*((sizes[i] + off[i] != 0).to(before.dtype) for i in node.operands))
     nothing = (there + operator.offset_absolute() + operator.offset_error() == 0).expand_as(mine)
+    mine = torch.where(reached < kind.largest, mine, torch.inf)
     return torch.where(nothing, torch.zeros_like(mine), mine)
+
+
+def _partial(operator: Affine, size: Tensor) -> Tensor:
+    """What the sums of an affine map may come to on their way, whose terms together have a ``size``.
+
+    That is the size itself, but where all weights are one number: a mean is added up and divided then.
+    """
+    weight = dict(operator.parameters()).get("weight")
+    if weight is None or not weight.numel():
+        return size
+    magnitudes = weight.abs()
+    least = float(magnitudes.min())
+    return size / least if 0 < least == float(magnitudes.max()) < 1 else size
+
+
+def _derived(operator: Affine, kind: FloatType) -> bool:
+    """Whether a number that a runtime works out of those in the file, as the scale of a batch norm, may be none of the type."""
+    numbers = torch.cat([tensor.abs().flatten() for _, tensor in operator.parameters()] or [torch.zeros(0)])
+    there = numbers[numbers > 0]
+    return bool(operator.roundings and len(there) and not (kind.smallest <= there.min() and there.max() < kind.largest))
 
 
 def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, kind: FloatType) -> Tensor:

@@ -6,6 +6,7 @@ Where a file leaves it open (an image file, a folder, scikit-learn's digits), co
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netproof.arguments.words import printable
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes, read_start
 from netproof.formats.images.arrays import (
@@ -33,6 +35,7 @@ from netproof.formats.images.sources import SPLITS, is_labelled, read_labelled
 _IMAGES = ("images", "inputs", "x_test", "x", "X", "data")
 _LABELS = ("labels", "y_test", "y", "targets", "label")
 _FILE_LIMIT = 1 << 26
+_DIGITS = re.compile(r"([0-9]{1,18})")
 _KINDS = "give IDX, PNG, JPEG, BMP or PNM, .npy, .npz, a folder of images, or the archive of CIFAR or TinyImageNet"
 
 
@@ -118,6 +121,7 @@ def read_pictures(
     if labels is not None and own is not None:
         raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
     if labels is not None:
+        _check_order(path)
         own = labels_in(Path(labels))
     if own is not None:
         check_labels(len(own), len(values), path if labels is None else labels, path)
@@ -128,8 +132,7 @@ def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray
     """Images, labels if the source has any, and axes."""
     suffix = path.suffix.lower()
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        return np.stack(_decoded(files, channels)), None, "chw"
+        return np.stack(_decoded(_files_in(path), channels)), None, "chw"
     if suffix in SUFFIXES:
         return np.stack(_decoded([path], channels)), None, "chw"
     if suffix == ".npy":
@@ -146,6 +149,25 @@ def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray
     if images.ndim < 2:
         raise FormatError(path, "has 1 dimension(s), images have 3", "give the images file (idx3)")
     return images, None, ""
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def _check_order(path: Path) -> None:
+    """Refuse files whose order by names is another one than by the numbers in them: nobody knows which of the two labels are in."""
+    last: dict[tuple[str, ...], tuple[list[int], str]] = {}
+    for file in _files_in(path) if path.is_dir() else []:
+        parts = _DIGITS.split(file.name)
+        # Names that differ in their numbers alone.
+        words, numbers = (*parts[::2],), [int(part) for part in parts[1::2]]
+        before, name = last.get(words, (numbers, ""))
+        if before > numbers:
+            problem = f"has '{printable(name)}' before '{printable(file.name)}' by their names, and behind it by their numbers"
+            hint = "give all numbers in the names as many digits: 02 and 10"
+            raise FormatError(path, f"{problem}: labels could be in either order", hint)
+        last[words] = numbers, file.name
 
 
 def _is_flat(folder: Path) -> bool:

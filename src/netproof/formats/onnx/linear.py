@@ -137,19 +137,21 @@ def _gemm(call: Call) -> Value:
     bias = call.optional(2)
     part = "product" if bias is not None else ""
     if isinstance(left, Variable) and isinstance(right, Constant):
-        product: Value = _product(call, left, _times(call, alpha, right.array), part=part)
+        product: Value = _product(call, left, right.array, part=part)
     elif isinstance(left, Constant) and isinstance(right, Variable):
         turned = transposed(right, True, "turned")
         assert isinstance(turned, Variable)
-        product = transposed(_product(call, turned, _times(call, alpha, left.array).T, part=part), True, "back")
+        product = transposed(_product(call, turned, left.array.T, part=part), True, "back")
     elif isinstance(left, Constant) and isinstance(right, Constant):
-        product = _product(call, call.lifted(left), _times(call, alpha, right.array), part=part)
+        product = _product(call, call.lifted(left), right.array, part=part)
     elif isinstance(left, Variable) and isinstance(right, Variable):
         product = matrix_product(call, left, right)
-        if alpha != 1:
-            product = scaled(call, product, alpha, 0.0, f"{part}/alpha" if part else "alpha")
     else:
         raise NodeError("operands that are no floats", "export the network again")
+    if alpha != 1:
+        assert isinstance(product, Variable)
+        # After the sums, as runtimes do: what becomes of very small and very large ones is seen in the graph as it is stored.
+        product = scaled(call, product, alpha, 0.0, f"{part}/alpha" if part else "alpha")
     if bias is None or beta == 0:
         return product
     if isinstance(bias, Constant):

@@ -211,6 +211,10 @@ def _transpose(call: Call) -> Value:
     return call.rearrange(value, lambda array: array.transpose(order))
 
 
+#: what stands for an end that is not known: the largest numbers of the types that it has
+_LARGEST = (2**31 - 1, 2**63 - 1)
+
+
 def _slice(call: Call) -> Value:
     value = call.operand(0)
     rank = len(value.shape)
@@ -227,6 +231,9 @@ def _slice(call: Call) -> Value:
         raise NodeError("a slice whose starts, ends, axes and steps do not belong together", "export the network again")
     chosen = [slice(None)] * rank
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if step < 0 and end in _LARGEST:
+            # Nothing by ONNX, which moves it to the last entry; runtimes go all the way to the first one.
+            raise NodeError(f"a slice backwards to {end}, which runtimes understand otherwise", "end it at -2^31")
         chosen[axis] = _within(value.shape[axis], start, end, step)
     return call.rearrange(value, lambda array: array[tuple(chosen)])
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.files.opened import read_raw
 from netproof.formats.ledger import Ledger
+from netproof.formats.onnx.container.inner import every_node, inner_graphs
 from netproof.formats.onnx.container.text import printable
 
 if TYPE_CHECKING:
@@ -141,6 +143,42 @@ def locations(tensors: Iterable[onnx.TensorProto]) -> set[str]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
+
+
+def sha256_of(path: Path, data: bytes) -> str:
+    """The hash by which records name an ONNX file of this content: :meth:`Surroundings.sha256` of all tensors that it has anywhere.
+
+    Of what is no ONNX it is that of the content. Raises :class:`FormatError` where a file beside it cannot be read.
+    """
+    if b"location" not in data:  # which every tensor says whose data lie elsewhere
+        return hashlib.sha256(data).hexdigest()
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, ValueError, RuntimeError, MemoryError):
+        return hashlib.sha256(data).hexdigest()
+    inside = itertools.chain.from_iterable(function.node for function in model.functions)
+    return Surroundings(path, Ledger(len(data))).sha256(
+        data, itertools.chain(_tensors(model.graph), *map(_held, every_node(inside)))
+    )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The tensors of a graph and of the graphs inside its nodes."""
+    yield from graph.initializer
+    for node in every_node(graph.node):
+        yield from _held(node)
+
+
+def _held(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+    for graph in inner_graphs(node):
+        yield from graph.initializer
 
 
 def embedded(path: Path, data: bytes, around: Surroundings) -> bytes:
