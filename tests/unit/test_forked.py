@@ -87,6 +87,18 @@ def test_a_server_that_has_ended_starts_nothing_and_nothing_survives_it(server: 
     left.close()
 
 
+def test_a_server_that_may_have_no_more_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "without_forks.py").write_text("import os\n\ndef fork(): raise OSError('full')\n\nos.fork = fork\n")
+    server = ForkServer("without_forks")
+    try:
+        for _ in range(2):  # it is there for what it forked before
+            with pytest.raises(OSError, match="the system allows no more processes"):
+                server.start(say)
+    finally:
+        server.close()
+
+
 def burn(pipe, seconds):
     while time.process_time() < seconds:
         pass

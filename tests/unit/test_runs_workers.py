@@ -119,6 +119,15 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
     assert closed and all(closed)
 
 
+def test_workers_are_started_afresh_where_none_can_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ends_its_server.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.setattr(workers, "_READY", "ends_its_server")
+    instances = [Instance(f"{n}", "net", "", n) for n in range(3)]
+    outcomes = list(workers.solve_in_workers(Job(Deadly(), DataFolders((tmp_path,)), Settings()), instances, 2))  # type: ignore[arg-type]
+    assert sorted(outcome.row.evidence for outcome in outcomes) == [f"{n}: is not asked; mend it" for n in range(3)]
+
+
 def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:
     worker = workers._Worker(None)  # type: ignore[arg-type]
     shares = workers._Shares([Instance("a", "net", "", 0)], 2)

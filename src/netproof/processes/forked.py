@@ -25,6 +25,8 @@ from netproof.processes.spawned import GRACE, Piped, Spawned
 
 #: whether a process can be forked and go on with all libraries: those of macOS do not survive it
 POSSIBLE = sys.platform == "linux"
+#: in the place of a process's number, where there is none
+_NONE = -1
 #: seconds between two looks at a process that is to end
 _LOOK = 0.01
 
@@ -55,13 +57,16 @@ class ForkServer:
         self._server = Spawned(_serve, ready, watching=False)
 
     def start(self, function: Callable[..., None], *arguments: object) -> Forked:
-        """A process that calls ``function(pipe, *arguments)``; raises ``OSError`` where the server has ended."""
+        """A process that calls ``function(pipe, *arguments)``; raises ``OSError`` where the server has ended, or may have no more."""
         life = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
         ours, theirs = self._server.context.Pipe()
         try:
             self._server.pipe.send(_Wanted(life))
             send_handle(self._server.pipe, theirs.fileno(), self._server.process.pid)
-            return Forked(self, ours, self._answer())
+            number = self._answer()
+            if number == _NONE:
+                raise OSError("the system allows no more processes")
+            return Forked(self, ours, number)
         except OSError:
             ours.close()
             raise
@@ -136,7 +141,10 @@ def _serve(pipe: Connection, ready: str) -> None:
             continue
         assert isinstance(message, _Wanted)
         handle = recv_handle(pipe)
-        number = os.fork()
+        try:
+            number = os.fork()
+        except OSError:
+            number = _NONE
         if not number:
             pipe.close()
             _live(Connection(handle), message.life, server)
