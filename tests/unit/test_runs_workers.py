@@ -16,8 +16,8 @@ from netproof.benchmarks.base import Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
 from netproof.processes.child import ChildError
-from netproof.runs import workers
 from netproof.runs.job import Job
+from netproof.runs.workers import deal as workers
 from netproof.settings import Settings
 
 
@@ -30,50 +30,53 @@ class Nothing:
         return self
 
 
-#: a parent of one worker that is at work, and looks at no pipe, when the parent is killed
+#: a parent of workers that are at work, and look at no pipe, when the parent is killed
 AT_WORK = """
 import os, sys, time
 from pathlib import Path
 from netproof.benchmarks.base import Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.runs.job import Job
-from netproof.runs.workers import solve_in_workers
+from netproof.runs.workers.deal import solve_in_workers
 from netproof.settings import Settings
 
 class Endless:
     name = "endless"
 
     def open(self, data, *, deadline=None):
-        Path(sys.argv[1]).write_text(str(os.getpid()) + " ")
+        with Path(sys.argv[1]).open("a") as told:
+            told.write(str(os.getpid()) + " ")
         while True:
             time.sleep(1)
 
 if __name__ == "__main__":
-    instance = Instance("one", "network", "0", 1)
-    list(solve_in_workers(Job(Endless(), DataFolders(()), Settings()), [instance], 1))
+    instances = [Instance(f"{n}", "network", "0", n) for n in range(2)]
+    list(solve_in_workers(Job(Endless(), DataFolders(()), Settings()), instances, int(sys.argv[2])))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_a_worker_at_work_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    script, told = tmp_path / "at_work.py", tmp_path / "worker"
+@pytest.mark.parametrize("processes", [1, 2], ids=["started", "forked"])
+def test_workers_at_work_end_with_a_parent_that_is_killed(tmp_path: Path, processes: int) -> None:
+    script, told = tmp_path / "at_work.py", tmp_path / "workers"
     script.write_text(AT_WORK)
-    with subprocess.Popen([sys.executable, script, told]) as parent:
+    with subprocess.Popen([sys.executable, script, told, str(processes)]) as parent:
         until = time.monotonic() + 120
-        while not (told.exists() and told.read_text().endswith(" ")):
+        while not (told.exists() and told.read_text().count(" ") == processes):
             assert parent.poll() is None and time.monotonic() < until
             time.sleep(0.05)
-        worker = int(told.read_text())
-        assert alive(worker)
+        workers = [int(number) for number in told.read_text().split()]
+        assert all(alive(worker) for worker in workers)
         parent.kill()
     try:
-        until = time.monotonic() + 30  # if it has not noticed by then it never will
-        while alive(worker) and time.monotonic() < until:
+        until = time.monotonic() + 30  # if they have not noticed by then they never will
+        while any(alive(worker) for worker in workers) and time.monotonic() < until:
             time.sleep(0.05)
-        assert not alive(worker)
+        assert not any(alive(worker) for worker in workers)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
 
 def alive(process: int) -> bool:
@@ -95,8 +98,9 @@ class Deadly(Nothing):
         raise InputError(instance.name, "is not asked", "mend it")
 
 
+@pytest.mark.parametrize("processes", [1, 3], ids=["started", "forked"])
 def test_a_network_that_ends_its_worker_costs_its_own_instances(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     closed = []
     bury = workers._bury
@@ -106,13 +110,22 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
         lambda worker, *more, **options: closed.append(worker.child.pipe.closed) or bury(worker, *more, **options),
     )
     instances = [Instance(f"{n}", "deadly" if n == 3 else "net", "", n) for n in range(10)]
-    outcomes = list(workers.solve_in_workers(Job(Deadly(), DataFolders((tmp_path,)), Settings()), instances, 1))  # type: ignore[arg-type]
+    outcomes = list(workers.solve_in_workers(Job(Deadly(), DataFolders((tmp_path,)), Settings()), instances, processes))  # type: ignore[arg-type]
     reasons = {outcome.row.instance: outcome.row.evidence for outcome in outcomes}
     assert len(outcomes) == len(reasons) == 10 and all(outcome.row.verdict == "error" for outcome in outcomes)
     assert reasons.pop("3") == "its worker process died (SIGKILL, perhaps out of memory)"
     assert all(reason == f"{name}: is not asked; mend it" for name, reason in reasons.items())
     # Thousands that die one after the other do not use up the files that a process may have open.
     assert closed and all(closed)
+
+
+def test_workers_are_started_afresh_where_none_can_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ends_its_server.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.setattr(workers, "_READY", "ends_its_server")
+    instances = [Instance(f"{n}", "net", "", n) for n in range(3)]
+    outcomes = list(workers.solve_in_workers(Job(Deadly(), DataFolders((tmp_path,)), Settings()), instances, 2))  # type: ignore[arg-type]
+    assert sorted(outcome.row.evidence for outcome in outcomes) == [f"{n}: is not asked; mend it" for n in range(3)]
 
 
 def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -18,26 +19,18 @@ from netproof.processes.child import ChildError
 from netproof.processes.inside import end_with_parent, ignore_interrupts
 
 #: seconds that a process is given to end in order
-_GRACE = 2.0
+GRACE = 2.0
 
 
-class Spawned:
-    """A process, started afresh (``spawn``), that calls ``function(pipe, *arguments)``.
+class Piped(ABC):
+    """The parent's side of a process that it talks to.
 
     Attributes
     ----------
-    process : the process itself
     pipe : the parent's end of its pipe, for :func:`multiprocessing.connection.wait`
     """
 
-    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_begin, args=(theirs, function, arguments), daemon=True)
-        with _signals_deferred():
-            self.process.start()
-        # Only the child may hold its end, or its death would not be seen here.
-        theirs.close()
+    pipe: Connection
 
     def send(self, message: object) -> None:
         """Send it a message; that it has died is noticed when something is received from it."""
@@ -50,29 +43,67 @@ class Spawned:
             return self.pipe.recv()
         except (EOFError, OSError):
             self.pipe.close()
-            self.process.join()
-            raise ChildError(self.process.exitcode) from None
+            raise ChildError(self._exit_code()) from None
 
+    @abstractmethod
     def terminate(self) -> None:
         """Ask it to end, without waiting for that."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it."""
+
+    @abstractmethod
+    def _exit_code(self) -> int | None:
+        """That of the process, which has closed its end of the pipe; None where nobody knows."""
+
+
+class Spawned(Piped):
+    """A process, started afresh (``spawn``), that calls ``function(pipe, *arguments)``.
+
+    Parameters
+    ----------
+    watching : whether a thread of it sees to it that it ends with this process; without, only its pipe tells it
+
+    Attributes
+    ----------
+    process : the process itself
+    """
+
+    def __init__(self, function: Callable[..., None], *arguments: object, watching: bool = True) -> None:
+        self.context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = self.context.Pipe()
+        self.process = self.context.Process(target=_begin, args=(theirs, function, arguments, watching), daemon=True)
+        with _signals_deferred():
+            self.process.start()
+        # Only the child may hold its end, or its death would not be seen here.
+        theirs.close()
+
+    def _exit_code(self) -> int | None:
+        self.process.join()
+        return self.process.exitcode
+
+    def terminate(self) -> None:
         self.process.terminate()
 
     def close(self) -> None:
-        """End it."""
         self.process.terminate()
-        self.process.join(_GRACE)
+        self.process.join(GRACE)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
         self.pipe.close()
 
 
-def _begin(pipe: Connection, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _begin(
+    pipe: Connection, function: Callable[..., None], arguments: tuple[object, ...], watching: bool = True
+) -> None:
     """The life of the process."""
     ignore_interrupts()  # for systems that cannot block a signal
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
-    end_with_parent(parent.pid)
+    if watching:
+        end_with_parent(parent.pid)
     # A parent that was killed closes its end, and resets it where it has left something unread.
     with contextlib.suppress(EOFError, ConnectionError):
         function(pipe, *arguments)

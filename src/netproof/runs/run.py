@@ -19,7 +19,7 @@ from netproof.runs.plan import pending
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Recorded
 from netproof.runs.table import FILE, read_rows
-from netproof.runs.workers import solve_in_workers
+from netproof.runs.workers.deal import solve_in_workers
 from netproof.settings import Settings
 
 #: worker processes for each core: beyond that they wait for each other, and take memory for it

@@ -121,7 +121,7 @@ def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int
         yield from (row for name, row in done.items() if name not in new)
         return
     from netproof.runs.solve import solve
-    from netproof.runs.workers import solve_in_workers
+    from netproof.runs.workers.deal import solve_in_workers
 
     instances = benchmark.instances(job.data)
     if jobs == 1:

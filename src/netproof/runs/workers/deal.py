@@ -1,7 +1,7 @@
 """Worker processes: instances dealt out in small shares, outcomes as they come.
 
-Each worker is started afresh (``spawn``), opens the benchmark itself and asks for the next share
-when it has answered the last. A worker that dies costs nothing but the instance that killed it:
+Each worker has its imports from a server, of which it is forked, or is started afresh where there can be none. It opens the
+benchmark itself and asks for the next share when it has answered the last. A worker that dies costs nothing but the instance that killed it:
 the rest of its share is dealt out again, one by one.
 """
 
@@ -10,18 +10,22 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
 from netproof.benchmarks.base import Instance
 from netproof.errors import InputError, NetproofError
 from netproof.processes.child import ChildError
+from netproof.processes.forked import POSSIBLE, ForkServer
 from netproof.processes.inside import start_pytorch
-from netproof.processes.spawned import Spawned
+from netproof.processes.spawned import Piped, Spawned
 from netproof.runs.job import Answered, Job
 
 #: a share is no larger: batching more gains little, and the bar should move
 _LARGEST_SHARE = 32
+#: what workers have imported when they begin
+_READY = "netproof.runs.workers.ready"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class _Unusable:
 class _Worker:
     """The parent's side of one worker."""
 
-    child: Spawned
+    child: Piped
     started: bool = False
     share: dict[str, Instance] = field(default_factory=dict)
 
@@ -55,15 +59,18 @@ def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) ->
     """
     shares = _Shares(instances, processes)
     working: list[_Worker] = []
-    all_ever: list[Spawned] = []
+    all_ever: list[Piped] = []
 
     def start() -> None:
-        child = Spawned(_work, job)
+        child = _started(server, job)
         working.append(_Worker(child))
         all_ever.append(child)
 
+    first = min(processes, len(instances))
+    # One process has nothing to share its imports with.
+    server = ForkServer(_READY) if POSSIBLE and first > 1 else None
     try:
-        for _ in range(min(processes, len(instances))):
+        for _ in range(first):
             start()
         while working:
             ready = wait([worker.child.pipe for worker in working])
@@ -91,6 +98,8 @@ def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) ->
             child.terminate()
         for child in all_ever:
             child.close()
+        if server is not None:
+            server.close()
 
 
 class _Shares:
@@ -116,6 +125,13 @@ class _Shares:
     def again(self, instances: Sequence[Instance]) -> None:
         """Take back instances, one of which ended a worker."""
         self._suspects.extend(instances)
+
+
+def _started(server: ForkServer | None, job: Job) -> Piped:
+    if server is not None:
+        with suppress(OSError):  # it has ended, killed for its memory perhaps
+            return server.start(_work, job)
+    return Spawned(_work, job)
 
 
 def _deal(worker: _Worker, shares: _Shares) -> bool:
