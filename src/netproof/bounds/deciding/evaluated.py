@@ -153,7 +153,9 @@ def _partial(operator: Affine, size: Tensor) -> Tensor:
 
 def _derived(operator: Affine, kind: FloatType) -> bool:
     """Whether a number that a runtime works out of those in the file, as the scale of a batch norm, may be none of the type."""
-    numbers = torch.cat([tensor.abs().flatten() for _, tensor in operator.parameters()] or [torch.zeros(0)])
+    numbers = torch.cat(
+        [tensor.abs().flatten() for _, tensor in operator.parameters()] or [torch.zeros(0, dtype=torch.float64)]
+    )
     there = numbers[numbers > 0]
     return bool(operator.roundings and len(there) and not (kind.smallest <= there.min() and there.max() < kind.largest))
 
