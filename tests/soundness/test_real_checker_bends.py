@@ -101,3 +101,20 @@ def test_lines_are_kept_for_the_very_ranges_that_they_are_of(given):
     changed[0, 0] = -1.0
     bends.lines(2, "tanh", changed, second)
     assert len(given) - 1 == 7
+
+
+@pytest.mark.parametrize("flat", [None, np.array([False, True])])
+@pytest.mark.parametrize("added", [None, np.array([[0.5, 0.0, -0.25], [0.0, 2.0, 0.0]])])
+def test_multipliers_are_those_that_are_said(flat, added):
+    """Slopes as they are given, by the lines where none is; and of every multiplier the most that is left at the ends of the band."""
+    low, high = np.array([[-1.0, 0.0, -2.0]]), np.array([[1.0, 3.0, -1.0]])
+    bends, v = Bends(Float64()), np.array([[1.0, -2.0, 0.0], [-0.5, 1.5, 3.0]])
+    lines = bends.lines(0, "tanh", low, high)
+    given = np.array([[0.25, np.nan, 0.5], [np.nan, 0.125, 0.75]])
+    taken, most = bends.bound("tanh", v, (low, high), lines, (given, added, flat))
+    own = np.where(v >= 0, lines.above[0], -lines.below[0])
+    said = np.where(np.isnan(given), own, given) * v
+    said = said if flat is None else np.where(flat[:, None], 0.0, said)
+    assert (taken == (said if added is None else said + added)).all()
+    x = low + (high - low) * np.linspace(0, 1, 400)[:, None, None]
+    assert (most >= (v * np.tanh(x) - taken * x).max(0).sum(1) - 1e-12).all()

@@ -103,6 +103,15 @@ def test_values_are_held(name, arithmetic):
     assert (high - low)[near].max() <= 1e-9 * max(1.0, float(abs(high[near]).max()))
 
 
+@pytest.mark.parametrize("name", ["gelu tanh", "gelu", "swish", "mish"])
+def test_values_far_below_0_are_held(name):
+    """Where a value is tiny, and what is rounded on the way to an exponential counts by its size."""
+    x = -np.random.default_rng(2).uniform(4.0, 22.0, size=400)
+    low, high = CURVES[name].ends(x)
+    for at, below, above in zip(x.tolist(), low.tolist(), high.tolist(), strict=True):
+        assert below <= truth(name, at) <= above, at
+
+
 @pytest.mark.parametrize("name", CURVED)
 def test_slopes_are_held(name):
     x = points(name)
