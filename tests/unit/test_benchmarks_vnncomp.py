@@ -104,7 +104,7 @@ def test_a_file_is_hashed_once_however_many_ask_for_it(tmp_path, monkeypatch):
     benchmark = listed(tmp_path, *(f"n.onnx,p{k}.vnnlib" for k in range(3)))
     read = []
     monkeypatch.setattr(
-        "netproof.benchmarks.vnncomp.read_bytes", lambda path, what: read.append(path.name) or path.read_bytes()
+        "netproof.benchmarks.base.read_bytes", lambda path, what: read.append(path.name) or path.read_bytes()
     )
     benchmark.hashes(NOWHERE)
     assert sorted(read) == ["instances.csv", "n.onnx", "p0.vnnlib", "p1.vnnlib", "p2.vnnlib"]
