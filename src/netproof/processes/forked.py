@@ -132,9 +132,10 @@ def _serve(pipe: Connection, ready: str) -> None:
     """The server's life. Its pipe tells it of its parent's end."""
     # NumPy's library of matrices starts threads of its own when it is loaded, unless it is told not to.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    parent = os.getppid()
     import_module(ready)
     server = os.getpid()
-    while True:
+    while os.getppid() == parent:  # or what it has asked for meanwhile is not wanted any more
         message = pipe.recv()
         if isinstance(message, _Over):
             pipe.send(_code_of(message))
