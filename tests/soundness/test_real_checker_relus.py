@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real.numbers import Float64, Rational
-from netproof.certificate.checker.real.relus import Ranges, Said, rectified
+from netproof.certificate.checker.real.relus import Ranges, rectified
 
 UNIT = 2.0**-53
 
@@ -55,7 +55,7 @@ def test_maxima_are_those_in_fractions(way, several, open_share):
             given = np.where(rng.random((rows, size)) < 0.3, np.nan, rng.uniform(least, most, (rows, size)))
         added = np.where(rng.random((rows, size)) < 0.5, 0.0, rng.normal(size=(rows, size))) if way == "added" else None
         flat = rng.random(rows) < 0.5 if way == "flat" else None
-        s, share = rectified(Float64(), v, Ranges.taken(low, high, cell), Said(given, added, flat))
+        s, share = rectified(Float64(), v, Ranges.taken(low, high, cell), given, added, flat)
         for row in range(rows):
             a, b = low[cell[row]], high[cell[row]]
             exact = exact_share(v[row], s[row], a, b)
@@ -77,9 +77,9 @@ def test_multipliers_are_those_of_fractions_but_for_rounding(way):
     cell = np.array([2, 0, 0, 3, 1])
     v = rng.normal(size=(5, 6))
     given = rng.random((5, 6)) if way == "slopes" else None
-    s, share = rectified(Float64(), v, Ranges.taken(low, high, cell), Said(given))
+    s, share = rectified(Float64(), v, Ranges.taken(low, high, cell), given)
     numbers = Rational()
-    exact_s, exact_value = rectified(numbers, numbers.load(v), Ranges.taken(low, high, cell), Said(given))
+    exact_s, exact_value = rectified(numbers, numbers.load(v), Ranges.taken(low, high, cell), given)
     assert np.allclose(s, exact_s.astype(float), rtol=1e-12, atol=1e-12)
     assert np.allclose(share, exact_value.astype(float), rtol=1e-9, atol=1e-9 * abs(share).max())
 
@@ -100,13 +100,13 @@ def test_ranges_of_rows_are_those_of_their_cells():
 @pytest.mark.parametrize("high", [1e-160, 1e-150, 1e-140, 1e9])
 def test_single_ranges_have_a_maximum_that_is_not_too_small(low, high):
     for v in (1.0, -1.0):
-        s, share = rectified(Float64(), np.array([[v]]), Ranges(np.array([[low]]), np.array([[high]])), Said())
+        s, share = rectified(Float64(), np.array([[v]]), Ranges(np.array([[low]]), np.array([[high]])))
         exact = exact_share(np.array([v]), s[0], np.array([low]), np.array([high]))
         assert exact <= Fraction(share[0]) <= exact * (1 + Fraction(1, 2**40))
     # Of rows with negative v by slopes that are none of a ReLU's.
     if low < 0:
         for slope in (-2.0, 3.0):
             ranges = Ranges(np.array([[low]]), np.array([[high]]))
-            s, share = rectified(Float64(), np.array([[-1.0]]), ranges, Said(np.array([[slope]])))
+            s, share = rectified(Float64(), np.array([[-1.0]]), ranges, np.array([[slope]]))
             exact = exact_share(np.array([-1.0]), s[0], np.array([low]), np.array([high]))
             assert exact <= Fraction(share[0]) <= exact * (1 + Fraction(1, 2**40))

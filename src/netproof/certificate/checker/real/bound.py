@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma, middle_of, unit_of
 from netproof.certificate.checker.real.operators import Affine, Array
-from netproof.certificate.checker.real.relus import Ranges, Said, rectified
+from netproof.certificate.checker.real.relus import Ranges, rectified
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import InputError
 
@@ -381,7 +382,7 @@ class Evaluation:
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
                 if node.bend == RELU:
                     ranges = Ranges.taken(cells.low[k], cells.high[k], cell)
-                    s, share = self._relu(k, v, ranges, Said(given, added, flat))
+                    s, share = self._relu(k, v, ranges, given, added, flat)
                 else:
                     s, share = self._bent(k, i, v, cells, cell, (given, added, flat))
                 value = value + share
@@ -420,10 +421,9 @@ class Evaluation:
             share = np.where((np.maximum(-lines.least, lines.most) <= cells.size[i]).all(1), share, np.inf)
         return s, share
 
-    def _relu(self, k: int, v: Array, ranges: Ranges, said: Said) -> tuple[Array, Array]:
-        """Multipliers ``[R, n]`` and the sum over features of ``max { v max(a, 0) - s a : a in the range }``, ``[R]``."""
-        del k
-        return rectified(self.numbers, v, ranges, said)
+    def _relu(self, _: int, v: Array, ranges: Ranges, *said: Any) -> tuple[Array, Array]:
+        """What a ReLU, of which the number is given, hands on, and its share in the bound."""
+        return rectified(self.numbers, v, ranges, *said)
 
     def _box(self, v: Array, lower: Floats, upper: Floats) -> Array:
         """``max v . x`` over boxes."""

@@ -31,7 +31,7 @@ import numpy as np
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
-from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of, below
+from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
 from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
@@ -192,7 +192,7 @@ def forest_of(taken: Taken, goals: list[int], source: str) -> Forest:
 
 def root_of(evaluation: Evaluation, part: Part) -> Cells:
     """The box of a part as a cell, its ends rounded outward, with the ranges of intervals."""
-    lower = np.array([below(end) for end in part.lower])
+    lower = np.array([-above(-end) for end in part.lower])
     upper = np.array([above(end) for end in part.upper])
     return evaluation.root(lower, upper)
 
@@ -234,7 +234,7 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
 
 def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
-    ends = np.array([below(value) for value in x]), np.array([above(value) for value in x])
+    ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
     inside = False
     for number, part in enumerate(asked.parts):
         if not all(low <= value <= high for low, value, high in zip(part.lower, x, part.upper, strict=True)):

@@ -30,21 +30,12 @@ def gamma(terms: float) -> float:
 
 def above(value: Fraction) -> float:
     """The smallest float64 that is at least ``value``."""
-    return _above(value.numerator, value.denominator)
-
-
-def below(value: Fraction) -> float:
-    """The largest float64 that is at most ``value``."""
-    return -_above(-value.numerator, value.denominator)
-
-
-def _above(numerator: int, denominator: int) -> float:
     try:
-        near = numerator / denominator
+        near = value.numerator / value.denominator
     except OverflowError:
-        return math.inf if numerator > 0 else -float(np.finfo(np.float64).max)
+        return math.inf if value > 0 else -float(np.finfo(np.float64).max)
     top, bottom = near.as_integer_ratio()
-    return math.nextafter(near, math.inf) if top * denominator < numerator * bottom else near
+    return math.nextafter(near, math.inf) if top * value.denominator < value.numerator * bottom else near
 
 
 def unit_of(values: Floats) -> int:

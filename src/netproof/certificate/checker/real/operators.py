@@ -7,8 +7,9 @@ not the file's own included. ``offset_size`` is at least the size of everything 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-#: numbers of windows that are laid side by side at once, and by how many times more of them a turned kernel may have
-_WINDOWS, _MORE = 1 << 20, 4
+#: numbers of windows that are laid side by side at once
+_WINDOWS = 1 << 20
 
 
 class Affine:
@@ -102,31 +103,22 @@ class Convolution(Affine):
         if min(self.out_shape) < 1 or out % groups or weight.shape[1] * groups != shape[0]:
             raise ValueError("the kernel does not fit")
         self.size = int(np.prod(self.out_shape))
+        #: whether there are fewer windows than places of the kernel
+        self._is_few = math.prod(self.out_shape[1:]) < kh * kw
         self.offset = None if bias is None else np.repeat(bias, self.size // out)
         # Of the adjoint every output channel of the group and every place of the kernel.
         self.terms = kh * kw * max(weight.shape[1], out // groups) + 2
 
-    def _places(self) -> list[tuple[slice, slice]]:
-        """Which numbers of the padded operand every place of the kernel meets, window by window."""
-        _, height, width = self.out_shape
-        (sh, sw), (dh, dw) = self.strides, self.dilations
-        kh, kw = self.weight.shape[2:]
-        return [
-            (slice(i * dh, i * dh + sh * (height - 1) + 1, sh), slice(j * dw, j * dw + sw * (width - 1) + 1, sw))
-            for i in range(kh)
-            for j in range(kw)
-        ]
-
-    def _spots(self) -> list[tuple[slice, slice]]:
-        """Which numbers of the padded operand every window holds, place by place."""
-        _, height, width = self.out_shape
-        (sh, sw), (dh, dw) = self.strides, self.dilations
-        kh, kw = self.weight.shape[2:]
-        return [
-            (slice(i * sh, i * sh + dh * (kh - 1) + 1, dh), slice(j * sw, j * sw + dw * (kw - 1) + 1, dw))
-            for i in range(height)
-            for j in range(width)
-        ]
+    def _met(self, windows: Array, padded: Array) -> Iterator[tuple[Array, Array]]:
+        """Parts of windows ``[rows, in, kh, kw, height, width]`` and of the padded operand that are the same: those of every place
+        of the kernel, or of every window where these are fewer."""
+        sides = [(self.weight.shape[2:], self.dilations), (self.out_shape[1:], self.strides)]
+        (counts, steps), (others, moves) = reversed(sides) if self._is_few else sides
+        spans = [move * (other - 1) + 1 for move, other in zip(moves, others, strict=True)]
+        for i, j in itertools.product(*map(range, counts)):
+            y, x = i * steps[0], j * steps[1]
+            part = padded[..., y : y + spans[0] : moves[0], x : x + spans[1] : moves[1]]
+            yield (windows[..., i, j] if self._is_few else windows[:, :, i, j]), part
 
     def _inside(self, padded: Array) -> Array:
         top, left, _, _ = self.pads
@@ -134,28 +126,19 @@ class Convolution(Affine):
 
     def forward(self, *xs: Array) -> Array:
         x, (channels, height, width), groups = xs[0], self.out_shape, self.groups
-        kernel, (kh, kw) = self.weight.reshape(groups, channels // groups, -1), self.weight.shape[2:]
-        # The windows of few rows at a time, side by side: place by place of the kernel or window by window, whichever are fewer.
+        kernel = self.weight.reshape(groups, channels // groups, -1)
+        # The windows of few rows at a time, side by side.
         most, found = max(1, _WINDOWS // (kernel.shape[2] * groups * height * width)), []
         for at in range(0, max(len(x), 1), most):
             some = x[at : at + most]
             padded = np.zeros((len(some), self.shape[0], *self.padded), x.dtype)
             self._inside(padded)[...] = some.reshape(-1, *self.shape)
-            windows = np.empty((len(some), self.shape[0], kh, kw, height, width), x.dtype)
-            if self._has_few_windows:
-                for spot, (down, across) in enumerate(self._spots()):
-                    windows[..., spot // width, spot % width] = padded[..., down, across]
-            else:
-                for place, (down, across) in enumerate(self._places()):
-                    windows[:, :, place // kw, place % kw] = padded[..., down, across]
+            windows = np.empty((len(some), self.shape[0], *self.weight.shape[2:], height, width), x.dtype)
+            for mine, theirs in self._met(windows, padded):
+                mine[...] = theirs
             products = kernel @ windows.reshape(len(some), groups, kernel.shape[2], height * width)
             found.append(products.reshape(len(some), -1))
         return np.concatenate(found)
-
-    @property
-    def _has_few_windows(self) -> bool:
-        """Whether there are fewer windows than places of the kernel."""
-        return bool(math.prod(self.out_shape[1:]) < math.prod(self.weight.shape[2:]))
 
     @cached_property
     def _back(self) -> Convolution | None:
@@ -165,8 +148,7 @@ class Convolution(Affine):
         turned = self.weight.reshape(groups, out // groups, into, *kernel)[..., ::-1, ::-1]
         reach = [d * (k - 1) for d, k in zip(self.dilations, kernel, strict=True)]
         top, left, bottom, right = (r - p for r, p in zip(reach * 2, self.pads, strict=True))
-        turns = math.prod(self.shape[1:]) <= _MORE * math.prod(self.out_shape[1:])
-        if self.strides != (1, 1) or min(top, left, bottom, right) < 0 or not turns:
+        if self.strides != (1, 1) or min(top, left, bottom, right) < 0 or self._is_few:
             return None
         weight = np.ascontiguousarray(np.swapaxes(turned, 1, 2)).reshape(self.shape[0], out // groups, *kernel)
         return Convolution(
@@ -177,16 +159,12 @@ class Convolution(Affine):
         if self._back is not None:
             return (self._back.forward(v),)
         (channels, height, width), groups, rows = self.out_shape, self.groups, len(v)
-        kernel, (kh, kw) = self.weight.reshape(groups, channels // groups, -1), self.weight.shape[2:]
+        kernel = self.weight.reshape(groups, channels // groups, -1)
         parts = np.swapaxes(kernel, 1, 2) @ v.reshape(rows, groups, channels // groups, height * width)
-        parts = parts.reshape(rows, self.shape[0], kh, kw, height, width)
+        parts = parts.reshape(rows, self.shape[0], *self.weight.shape[2:], height, width)
         padded = np.zeros((rows, self.shape[0], *self.padded), v.dtype)
-        if self._has_few_windows:
-            for spot, (down, across) in enumerate(self._spots()):
-                padded[..., down, across] += parts[..., spot // width, spot % width]
-        else:
-            for place, (down, across) in enumerate(self._places()):
-                padded[..., down, across] += parts[:, :, place // kw, place % kw]
+        for mine, theirs in self._met(parts, padded):
+            theirs[...] += mine
         return (np.ascontiguousarray(self._inside(padded)).reshape(rows, -1),)
 
     def absolute(self) -> Affine:

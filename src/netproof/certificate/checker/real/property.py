@@ -154,16 +154,12 @@ def _statements(text: str) -> Iterator[list[Item]]:
     while at < len(text):
         # Nearly all of a property is statements of one kind, of which each is a few tokens at once.
         usual = None if stack else _USUAL.match(text, at)
+        match = usual or next(_TOKEN.finditer(text, at))
+        at, kind, token = match.end(), match.lastindex, match[0]
         if usual is not None:
             one, two, three, head, *rest = usual.groups()
             yield [one, two, three] if head is None else [head, rest]
-            at = usual.end()
-            continue
-        match = _TOKEN.match(text, at)
-        assert match is not None
-        at = match.end()
-        kind, token = match.lastindex, match[0]
-        if kind == 2:
+        elif kind == 2:
             if not stack:
                 raise _FaultError("words outside of parentheses")
             stack[-1].append(token)
@@ -278,18 +274,14 @@ class _Ends:
 
     def told(self, formula: Item, known: Known) -> bool:
         """Take in a formula that says one end of one input, as most do; whether it is one."""
-        if len(formula) != 3 or isinstance(formula, str):
+        if len(formula) != 3 or formula[0] not in ("<=", ">=") or list in (type(formula[1]), type(formula[2])):
             return False
-        head, first, second = formula
-        if head not in ("<=", ">=") or not isinstance(first, str) or not isinstance(second, str):
-            return False
-        variables, (rest, end) = _linear(first, known)[0], _linear(second, known)
-        if rest or len(variables) != 1:
-            return False
-        ((letter, i),) = variables
-        if letter == "X":
-            self.cut(i, end, upper=head == "<=")
-        return letter == "X"
+        (variables, _), (rest, end) = _linear(formula[1], known), _linear(formula[2], known)
+        names = [*variables]
+        is_end = not rest and len(names) == 1 and names[0][0] == "X"
+        if is_end:
+            self.cut(names[0][1], end, upper=formula[0] == "<=")
+        return is_end
 
     def boxed(self, clause: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """Take in what a clause says of single inputs; what else it says. An end that is strict belongs to both."""
@@ -315,16 +307,12 @@ class _Ends:
     def crossed(self, which: Sequence[int]) -> bool:
         """Whether an end of one of these inputs is beyond the other one."""
         pairs = ((self.lower[i], self.upper[i]) for i in which)
-        # By whole numbers, as fractions are compared slowly.
-        return any(
-            low is not None and high is not None and low.numerator * high.denominator > high.numerator * low.denominator
-            for low, high in pairs
-        )
+        return any(low is not None and high is not None and low > high for low, high in pairs)
 
     @property
     def box(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
         """The box, where every input has both ends."""
         lower, upper = (tuple(x for x in ends if x is not None) for ends in (self.lower, self.upper))
-        if len(lower) < len(self.lower) or len(upper) < len(self.upper):
+        if len(lower) + len(upper) < 2 * len(self.lower):
             raise _FaultError("an input without a bound")
         return lower, upper

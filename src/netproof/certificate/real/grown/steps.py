@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective, Slopes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.operators import Array
-from netproof.certificate.checker.real.relus import Ranges, Said
+from netproof.certificate.checker.real.relus import Ranges
 from netproof.certificate.real.grown.bent import attained, near, slopes_of
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
@@ -178,8 +178,8 @@ class Descent(Evaluation):
         self._seen[k] = v if v.shape == s.shape else np.tile(v, 2), s
         return s, share
 
-    def _relu(self, k: int, v: Array, ranges: Ranges, said: Said) -> tuple[Array, Array]:
-        s, share = super()._relu(k, v, ranges, said)
+    def _relu(self, k: int, v: Array, ranges: Ranges, *said: Any) -> tuple[Array, Array]:
+        s, share = super()._relu(k, v, ranges, *said)
         self._seen[k] = v, s
         return s, share
 
