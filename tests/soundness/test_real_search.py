@@ -120,8 +120,13 @@ def test_nothing_to_choose(stable):
         at = builder.add("relu", ReLU(), at)
     builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
     lower, upper = double([-1.0] * 12), double([1.0] * 12)
-    edge = query(builder.build(), lower, upper, [[1.0, 0.0]], [101.2])
-    assert verify(edge, Settings(timeout=600.0, attack=False)).verdict is Verdict.UNKNOWN
+    graph, settings = builder.build(), Settings(timeout=600.0, attack=False)
+    largest = 100 + 12 * Fraction(0.1)
+    within, beyond = math.nextafter(101.2, 0.0), 101.2
+    assert within < largest < beyond
+    assert verify(query(graph, lower, upper, [[1.0, 0.0]], [within]), settings).verdict is Verdict.UNKNOWN
+    # Nearer than rounding allows floats to tell; fractions do.
+    assert verify(query(graph, lower, upper, [[1.0, 0.0]], [beyond]), settings).verdict is Verdict.UNSAT
 
 
 def test_every_activation_pattern_of_small_networks():
