@@ -32,7 +32,7 @@ from netproof.search.real.problem import Problem
 from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
-SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2), "boxes": (9, 8, 8, 2)}
+SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2), "boxes": (9, 8, 8, 2), "refined": (3, 8, 8, 8, 2)}
 
 
 def best_points(graph, lower, upper, generator, count=4000):
@@ -61,12 +61,16 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
         # As a network with some inputs and a great many features is searched.
         monkeypatch.setattr(verify_real, "REAL", replace(verify_real.REAL, many_features=0))
         monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0))
+    if mode == "refined":
+        # As a deep network with few inputs and a great many features is.
+        monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0))
+        monkeypatch.setattr(input_split.InputSplit, "_is_worth_refining", lambda self, whole: True)
     generator = torch.Generator().manual_seed(seed)
     spread = 0.0 if mode == "boxes" else float(seed % 3)
     operator = None if seed < 8 else Abs()
     graph = random_graph(generator, SIZES[mode], spread=spread, residual=seed % 2 == 1, activation=operator)
     center = torch.randn(SIZES[mode][0], generator=generator).double()
-    radius = {"inputs": 0.5, "signs": 0.2, "boxes": 0.1}[mode]
+    radius = {"inputs": 0.5, "signs": 0.2, "boxes": 0.1, "refined": 0.5}[mode]
     lower, upper = center - radius, center + radius
     settings, short = Settings(timeout=600.0, attack=False), Settings(timeout=0.5, attack=False)
     high, low = best_points(graph, lower, upper, generator)
@@ -109,6 +113,25 @@ def test_ranges_of_any_activation_are_split(kind, seed):
     middle = (top + bottom) / 2
     apart = query(graph, lower, upper, [[1.0, 0.0], [-1.0, 0.0]], [middle + 0.1 * spread, -middle + 0.1 * spread])
     assert verify(apart, settings).verdict is Verdict.UNSAT
+
+
+def test_boxes_of_deep_networks_have_refined_ranges(monkeypatch):
+    """Where linear forms lose much and CROWN does not, halving boxes alone would take many times as many of them."""
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=8))
+    generator = torch.Generator().manual_seed(3)
+    graph = random_graph(generator, (3, *[24] * 7, 2))
+    center = torch.randn(3, generator=generator).double()
+    lower, upper = center - 0.3, center + 0.3
+    high, low = best_points(graph, lower, upper, generator)
+    top, bottom = (float(graph.evaluate(x)[0]) for x in (high, low))
+    asked = query(graph, lower, upper, [[1.0, 0.0]], [top + 0.2 * (top - bottom)])
+    settings, found = Settings(timeout=600.0, attack=False), []
+    for worth in (None, False):
+        if worth is not None:
+            monkeypatch.setattr(input_split.InputSplit, "_is_worth_refining", lambda self, whole, worth=worth: worth)
+        found.append(verify(asked, settings))
+    assert [one.verdict for one in found] == [Verdict.UNSAT, Verdict.UNSAT]
+    assert 1 < found[0].subproblems < 0.5 * found[1].subproblems
 
 
 @pytest.mark.parametrize("stable", [False, True])

@@ -1,9 +1,9 @@
 """Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
 
 Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
-an input. With very few inputs boxes are cheap, and one with many unstable features is split at once. With more inputs it
-would take too many halvings until linear forms alone are tight: the ranges of every box are refined, on top of those
-that its parent knew.
+an input. With very few inputs boxes are cheap, and one with many unstable features is split at once. With more inputs, and in deep
+networks in which linear forms lose much, it would take too many halvings until forms alone are tight: the ranges of every box are
+refined, on top of those that its parent knew.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from netproof.bounds.intervals import interval_bound
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import Form, form_ranges, ranges_and_forms
+from netproof.bounds.ranges.forms import Form, form_ranges, ranges_and_forms, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
-from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.effort.real import BOX, TOUCH
@@ -89,6 +89,8 @@ class InputSplit:
         self._rounding: Rounding | None = None
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
         self._negligible: bool | None = None
+        #: whether boxes with many unstable features are worth ranges of their own, however few the inputs are
+        self._refining = False
 
     def run(
         self, region: Region, case: Tensor, deadline: float, patience: float = math.inf, most: float = math.inf
@@ -106,7 +108,9 @@ class InputSplit:
             node = torch.zeros_like(cases, dtype=torch.int64)
             node[0, case] = self._record.root(case, region)
         infinite = torch.full((1,), torch.inf, dtype=torch.float64)
-        self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node))
+        whole = Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node)
+        self._refining = self._is_worth_refining(whole)
+        self._tree.add(whole)
 
         def judge() -> Outcome | None:
             late = time.monotonic() >= patience or self._tree.count >= most
@@ -142,10 +146,10 @@ class InputSplit:
             rounding = Rounding.of(self._graph, region)
         left, slopes = self._close(self._cut(replace(batch, forms=forms), region, Means.FORMS), rounding)
         graph = self._graph
-        features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
-        small = (torch.as_tensor(features) <= BOX.most_features).expand(len(left))
+        small = self._unstable(left.region) <= BOX.most_features
         # The ranges of the whole box are refined already.
-        many = ~small & ((left.region.lower < left.region.upper).sum(1) > BOX.few_inputs) & (left.depth > 0)
+        varying = (left.region.lower < left.region.upper).sum(1)
+        many = ~small & ((varying > BOX.few_inputs) | self._refining) & (left.depth > 0)
         if time.monotonic() >= deadline:
             small, many = torch.zeros_like(small), torch.zeros_like(many)
         rows = (~small & ~many).nonzero()[:, 0]
@@ -175,6 +179,30 @@ class InputSplit:
         if not strict:  # equality refutes nothing: what is no witness is left to rational numbers
             left, slopes = self._touched(left, slopes, deadline)
         return left, self._scores(left, slopes, rounding), None
+
+    def _unstable(self, region: Region) -> Tensor:
+        """How many features are unstable in each row: ``[B]``."""
+        count = torch.zeros(len(region), dtype=torch.int64)
+        for k in range(len(self._graph.activations)):
+            count = count + unstable_features(self._graph, region, k).sum(1)
+        return count
+
+    def _is_worth_refining(self, whole: Boxes) -> bool:
+        """Whether boxes halved until linear forms say as much as the refined ranges of the region do would cost more than such ranges.
+
+        Forms are of second order: with boxes half as wide in each of ``V`` inputs, ``2^V`` times as many, their bound falls to about a
+        quarter. A box costs them a pass for each input and one more, and refined ranges two for each unstable feature.
+        """
+        features, varying = int(self._unstable(whole.region).max()), varying_inputs(whole.region)
+        if features <= BOX.most_features or varying > BOX.few_inputs or self._rounding is None:
+            return False
+        plain = box_region(self._graph, whole.region.lower, whole.region.upper)
+        refined = float(self._value(whole, self._rounding))
+        formed = float(self._value(replace(whole, region=plain), Rounding.of(self._graph, plain)))
+        if not refined < formed:
+            return False
+        halvings = varying * math.log(formed / refined, 4) if 0 < refined < formed < math.inf else math.inf
+        return halvings > math.log2(2 * features / (varying + 1))
 
     def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
         """The boxes without those in which every open case is refuted in rational numbers, by a bound of 0 or next to it."""
