@@ -263,6 +263,18 @@ def test_an_end_below_the_normal_numbers_may_be_meant_as_the_next_one(tmp_path, 
         assert ask_of(tmp_path, text, f=file)[1].verdict in verdicts
 
 
+@pytest.mark.parametrize("end", ["0." + "0" * 399 + "1", "0." + "0" * 323 + "2", "-0." + "0" * 323 + "1"])
+def test_a_point_below_all_numbers_of_float64_may_be_meant_as_0(tmp_path, end):
+    """Rounded it is 0, whose sign is another one."""
+    file = tmp_path / "sign.onnx"
+    made = many([helper.make_node("Sign", ["x"], ["y"])], {"x": (1, 1)}, {"y": (1, 1)}, {}, kind=TensorProto.DOUBLE)
+    file.write_bytes(made.SerializeToString())
+    head = "(declare-network f (declare-input X float64 [1,1]) (declare-output Y float64 [1,1]))"
+    met = "(>= Y[0,0] -0.5)" if end.startswith("-") else "(<= Y[0,0] 0.5)"
+    text = f"{head}(assert (and (>= X[0,0] {end}) (<= X[0,0] {end}) {met}))"
+    assert ask_of(tmp_path, text, f=file)[1].verdict is not Verdict.UNSAT
+
+
 def test_numbers_beyond_float64_end_in_an_answer(tmp_path):
     file = perceptron(tmp_path / "same.onnx", [([[1.0]], [0.0])])
     head = "(declare-network f (declare-input X float32 [1,1]) (declare-output Y float32 [1,1]))"
