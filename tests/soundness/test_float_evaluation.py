@@ -161,6 +161,41 @@ def test_numbers_that_leave_the_type_inside_an_operator_prove_nothing(tmp_path, 
         assert result.verdict is not Verdict.UNSAT, (sense, computed)
 
 
+@pytest.mark.parametrize("by", ["the factor of a sum", "a number of the file", "weights"])
+def test_an_infinity_times_0_is_no_number_and_on_no_side_of_a_jump(tmp_path, by):
+    """Over the real numbers that is 0, which is at least 0; onnxruntime has no number there, and goes the other way."""
+    import onnxruntime
+
+    column, zero = np.ones((4, 1)), np.zeros((1, 1))
+    first, constants = {
+        "the factor of a sum": ([helper.make_node("Gemm", ["x", "w"], ["h"], alpha=0.0)], {"w": 1e38 * column}),
+        "a number of the file": (
+            [helper.make_node("MatMul", ["x", "w"], ["g"]), helper.make_node("Mul", ["g", "a"], ["h"])],
+            {"w": 1e38 * column, "a": zero},
+        ),
+        "weights": (
+            [helper.make_node("Mul", ["x", "a"], ["g"]), helper.make_node("MatMul", ["g", "w"], ["h"])],
+            {"w": 0.0 * column, "a": np.full((1, 1), 1e38)},
+        ),
+    }[by]
+    side = [
+        helper.make_node("GreaterOrEqual", ["h", "zero"], ["c"]),
+        helper.make_node("Where", ["c", "one", "minus"], ["y"]),
+    ]
+    constants = {**constants, "zero": zero, "one": zero + 1, "minus": zero - 1}
+    path = tmp_path / "infinity.onnx"
+    path.write_bytes(many([*first, *side], {"x": (1, 4)}, {"y": (1, 1)}, constants).SerializeToString())
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    x = np.float32(1e20)
+    assert session.run(None, {"x": np.full((1, 4), x)})[0].tolist() == [[-1.0]]
+    head = "(declare-network f (declare-input X float32 [1,4]) (declare-output Y float32 [1,1]))"
+    points = "".join(f"(assert (== X[0,{i}] {float(x):.1f}))" for i in range(4))
+    _, result = ask_of(tmp_path, f"{head}{points}(assert (<= Y[0,0] -0.5))", f=path)
+    assert result.verdict is not Verdict.UNSAT
+
+
 @pytest.mark.parametrize("activation", [lambda: LeakyReLU(0.01), lambda: LeakyReLU(3.0), Sigmoid])
 def test_activations_hand_on_what_they_get(activation):
     layers = [([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]
@@ -261,6 +296,18 @@ def test_an_end_below_the_normal_numbers_may_be_meant_as_the_next_one(tmp_path, 
     for threshold, verdicts in ((reached, {Verdict.UNKNOWN, Verdict.TIMEOUT}), (2 * reached, {Verdict.UNSAT})):
         text = f"{head}(assert (and {box} (>= Y[0,0] {threshold:.1f})))"
         assert ask_of(tmp_path, text, f=file)[1].verdict in verdicts
+
+
+@pytest.mark.parametrize("end", ["0." + "0" * 399 + "1", "0." + "0" * 323 + "2", "-0." + "0" * 323 + "1"])
+def test_a_point_below_all_numbers_of_float64_may_be_meant_as_0(tmp_path, end):
+    """Rounded it is 0, whose sign is another one."""
+    file = tmp_path / "sign.onnx"
+    made = many([helper.make_node("Sign", ["x"], ["y"])], {"x": (1, 1)}, {"y": (1, 1)}, {}, kind=TensorProto.DOUBLE)
+    file.write_bytes(made.SerializeToString())
+    head = "(declare-network f (declare-input X float64 [1,1]) (declare-output Y float64 [1,1]))"
+    met = "(>= Y[0,0] -0.5)" if end.startswith("-") else "(<= Y[0,0] 0.5)"
+    text = f"{head}(assert (and (>= X[0,0] {end}) (<= X[0,0] {end}) {met}))"
+    assert ask_of(tmp_path, text, f=file)[1].verdict is not Verdict.UNSAT
 
 
 def test_numbers_beyond_float64_end_in_an_answer(tmp_path):

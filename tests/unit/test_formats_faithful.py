@@ -119,6 +119,7 @@ WAYS: dict[str, Forward] = {
     "a copy": lambda linear, x: turned(linear(x), torch.tensor(x).max() > 100),
     "a deep copy": lambda linear, x: turned(linear(x), copy.deepcopy(x.detach()).max() > 100),
     "memory": lambda linear, x: turned(linear(x), any((x > 100).untyped_storage())),
+    "text": lambda linear, x: turned(linear(x), "-" in str(x)),
     "dlpack": lambda linear, x: turned(linear(x), torch.from_dlpack(x.detach()).max() > 100),
     "another type": by_kind,
     "an exception": by_failure,

@@ -54,8 +54,8 @@ def _wider(lower: Tensor, upper: Tensor, kind: FloatType) -> tuple[Tensor, Tenso
 
 def _rounded_by(end: Tensor, kind: FloatType) -> Tensor:
     """More than what rounding to the type moves an end by; 0 is a number of every type."""
-    subnormal = (end != 0) & (end.abs() < kind.smallest)
-    return 4 * kind.unit * end.abs() + torch.where(subnormal, 2 * kind.unit * kind.smallest, 0.0)
+    subnormal = ((end != 0) & (end.abs() < kind.smallest)).to(end.dtype)
+    return 4 * kind.unit * end.abs() + subnormal * (2 * kind.unit * kind.smallest)
 
 
 def _weaker(

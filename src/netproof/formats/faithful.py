@@ -33,7 +33,7 @@ _READS = {
     "__bool__": "bool", "is_nonzero": "bool", "item": "item", "__float__": "float", "__int__": "int", "__index__": "index",
     "__complex__": "complex", "__contains__": "in", "equal": "equal", "allclose": "allclose",
     "tolist": "tolist", "numpy": "numpy", "__array__": "numpy", "__dlpack__": "dlpack", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
-    "data_ptr": "data_ptr", "storage": "storage", "untyped_storage": "storage", "_typed_storage": "storage", "__reduce_ex__": "pickle",
+    "data_ptr": "data_ptr", "__repr__": "repr", "storage": "storage", "untyped_storage": "storage", "_typed_storage": "storage", "__reduce_ex__": "pickle",
 }  # fmt: skip
 #: operators whose result is a number of Python's, or has a shape that depends on numbers; and one that raises by them
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)

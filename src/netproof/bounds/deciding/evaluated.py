@@ -131,11 +131,11 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     size = size + operator.offset_error() * 2.0**53
     reached = _partial(operator, size)
     mine = before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
-    # Where every term has a 0 in it nothing is rounded.
+    # Where every term has a 0 in it nothing is rounded, unless the other factor may be an infinity, by which 0 is no number.
     there = operator.forward_absolute(*((sizes[i] + off[i] != 0).to(before.dtype) for i in node.operands))
     nothing = (there + operator.offset_absolute() + operator.offset_error() == 0).expand_as(mine)
     mine = torch.where(reached < kind.largest, mine, torch.inf)
-    return torch.where(nothing, torch.zeros_like(mine), mine)
+    return torch.where(nothing & torch.isfinite(before), torch.zeros_like(mine), mine)
 
 
 def _partial(operator: Affine, size: Tensor) -> Tensor:
