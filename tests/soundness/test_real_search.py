@@ -63,7 +63,7 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
         monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0))
     if mode == "refined":
         # As a deep network with few inputs and a great many features is.
-        monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0))
+        monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0, formed=1))
         monkeypatch.setattr(input_split.InputSplit, "_is_worth_refining", lambda self, whole: True)
     generator = torch.Generator().manual_seed(seed)
     spread = 0.0 if mode == "boxes" else float(seed % 3)
@@ -117,7 +117,7 @@ def test_ranges_of_any_activation_are_split(kind, seed):
 
 def test_boxes_of_deep_networks_have_refined_ranges(monkeypatch):
     """Where linear forms lose much and CROWN does not, halving boxes alone would take many times as many of them."""
-    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=8))
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=8, formed=4))
     generator = torch.Generator().manual_seed(3)
     graph = random_graph(generator, (3, *[24] * 7, 2))
     center = torch.randn(3, generator=generator).double()

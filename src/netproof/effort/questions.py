@@ -16,7 +16,7 @@ class PartsEffort:
     """
 
     least_share: float = 0.1
-    again: float = 2.0
+    again: float = 1.25
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,9 @@ class BoxEffort:
     ----------
     bounded, refined, refined_features : what one batch of boxes may occupy: where constraints are bounded, and where both
         ends of ranges are, of at most so many features
-    few_inputs, most_features : with at most so many inputs that vary, a box with more than so many unstable features is split
-        at once
+    most_features : a box with more unstable features is split at once, to begin with
+    formed : boxes after which those get ranges of their own, where less than ``worth`` is closed by then
+    few_inputs : with at most so many inputs that vary, only where that costs less than halving
     look_ahead : inputs that are tried out for a split
     worth : the share of the region that has to be closed for boxes to be worth more time
     narrow : boxes narrower than this share of their magnitude are not split any more
@@ -57,6 +58,7 @@ class BoxEffort:
     refined_features: int = 64
     few_inputs: int = 8
     most_features: int = 400
+    formed: int = 64
     look_ahead: int = 5
     worth: float = 0.25
     narrow: float = 1e-11

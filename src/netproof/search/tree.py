@@ -227,6 +227,11 @@ class DepthFirst(Tree[B]):
         """How large the open subproblems are together, by a measure of batches."""
         return sum(map(size, self._open))
 
+    def begin_again(self, batch: B) -> None:
+        """Open is this batch alone, of which everything that was open is a part."""
+        self._open = []
+        self.add(batch)
+
     def pop(self, count: int) -> B:
         """Remove and return the newest batches as far as they are ``count`` subproblems together, or some of one."""
         batch = self._open.pop()

@@ -1,9 +1,9 @@
 """Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
 
 Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
-an input. With very few inputs boxes are cheap, and one with many unstable features is split at once. With more inputs, and in deep
-networks in which linear forms lose much, it would take too many halvings until forms alone are tight: the ranges of every box are
-refined, on top of those that its parent knew.
+an input. Boxes are cheap, and one with many unstable features is split at once. Where that closes little it would take too many halvings
+until linear forms alone are tight, with more inputs and in deep networks in which forms lose much: from then on the ranges of every
+box are refined, on top of those that its parent knew.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class InputSplit:
         self._rounding: Rounding | None = None
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
         self._negligible: bool | None = None
-        #: whether boxes with many unstable features are worth ranges of their own, however few the inputs are
-        self._refining = False
+        #: whether boxes with many unstable features get ranges of their own; None until some boxes have shown how far halving gets
+        self._refining: bool | None = None
 
     def run(
         self, region: Region, case: Tensor, deadline: float, patience: float = math.inf, most: float = math.inf
@@ -109,10 +109,15 @@ class InputSplit:
             node[0, case] = self._record.root(case, region)
         infinite = torch.full((1,), torch.inf, dtype=torch.float64)
         whole = Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node)
-        self._refining = self._is_worth_refining(whole)
+        self._refining = None
         self._tree.add(whole)
 
         def judge() -> Outcome | None:
+            if self._refining is None and self._tree.count >= BOX.formed:
+                self._refining = self._tree.total(_volume) > 1 - BOX.worth and self._is_worth_refining(whole)
+                # What is recorded goes on from its parts.
+                if self._refining and self._record is None:
+                    self._tree.begin_again(whole)
             late = time.monotonic() >= patience or self._tree.count >= most
             if late and self._tree.total(_volume) > 1 - BOX.worth:
                 return self._tree.undecided(Verdict.UNKNOWN, DO_NOT_CLOSE)
@@ -148,8 +153,7 @@ class InputSplit:
         graph = self._graph
         small = self._unstable(left.region) <= BOX.most_features
         # The ranges of the whole box are refined already.
-        varying = (left.region.lower < left.region.upper).sum(1)
-        many = ~small & ((varying > BOX.few_inputs) | self._refining) & (left.depth > 0)
+        many = ~small & bool(self._refining) & (left.depth > 0)
         if time.monotonic() >= deadline:
             small, many = torch.zeros_like(small), torch.zeros_like(many)
         rows = (~small & ~many).nonzero()[:, 0]
@@ -194,8 +198,10 @@ class InputSplit:
         quarter. A box costs them a pass for each input and one more, and refined ranges two for each unstable feature.
         """
         features, varying = int(self._unstable(whole.region).max()), varying_inputs(whole.region)
-        if features <= BOX.most_features or varying > BOX.few_inputs or self._rounding is None:
+        if features <= BOX.most_features or self._rounding is None:
             return False
+        if varying > BOX.few_inputs:
+            return True
         plain = box_region(self._graph, whole.region.lower, whole.region.upper)
         refined = float(self._value(whole, self._rounding))
         formed = float(self._value(replace(whole, region=plain), Rounding.of(self._graph, plain)))
