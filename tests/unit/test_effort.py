@@ -20,6 +20,7 @@ PINNED = {
         "refined_features": 64,
         "few_inputs": 8,
         "most_features": 400,
+        "formed": 64,
         "look_ahead": 5,
         "worth": 0.25,
         "narrow": 1e-11,
@@ -161,7 +162,7 @@ PINNED = {
     },
     "PARTS": {
         "least_share": 0.1,
-        "again": 2.0,
+        "again": 1.25,
     },
     "RADIUS": {
         "first": 0.7,
