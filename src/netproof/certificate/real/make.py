@@ -38,7 +38,7 @@ from netproof.certificate.real.grown.grow import FEW_INPUTS, Grower
 from netproof.certificate.real.grown.lemmas import add_lemmas, add_lined
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
-from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
+from netproof.certificate.real.grown.seeds import Claim, Limits, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError
@@ -47,6 +47,9 @@ from netproof.query import Query, Question, Result, Verdict
 from netproof.result import Trace
 
 Key = tuple[object, ...]
+
+#: how many cells are split beyond the record before ranges are handed down in it
+_FEW_BEYOND = 64
 
 
 def evidence_of(
@@ -239,6 +242,24 @@ class _Part:
     def _trees(self, cells: Cells) -> dict[str, list[int]]:
         last = len(self._evaluation.network.nodes) - 1
         goals = [Case(case, last) for case in self._part.cases]
+        trace, before = self._trace, len(self._maker.table.rows)
+        attempts = [Limits()]
+        # Leaves have ranges of their own alone, which costs least. The search's are those of all boxes around them as well.
+        if any(trace.ranges.get(node) == "crown" for node, split in trace.splits.items() if split[0] < 0):
+            attempts = [Limits(most=_FEW_BEYOND), Limits(hands_down=True), Limits()]
+        for number, limits in enumerate(attempts):
+            seeds, trees = self._seeds()
+            try:
+                Grower(self._maker, goals, self._places, trace, limits).grow(cells, seeds)
+                break
+            except NoEvidenceError:
+                if number == len(attempts) - 1 or self._maker.deadline.is_over:
+                    raise
+                self._maker.table.forget(before)
+        return {"tree": trees, **written(seeds)}
+
+    def _seeds(self) -> tuple[list[Seed], list[int]]:
+        """The roots of the trees of all cases, and which of them each case has."""
         seeds: list[Seed] = []
         trees: list[int] = []
         together: int | None = None
@@ -255,8 +276,7 @@ class _Part:
             together = len(seeds) if joins else together
             trees.append(len(seeds))
             seeds.append(Seed([Claim(goal, root)], opened, {}))
-        Grower(self._maker, goals, self._places, self._trace).grow(cells, seeds)
-        return {"tree": trees, **written(seeds)}
+        return seeds, trees
 
 
 def _keys(case: Sequence[Constraint | LinearConstraint]) -> Key:

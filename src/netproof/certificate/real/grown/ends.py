@@ -14,7 +14,7 @@ from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEMMAS
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.grow import Grower
-from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
+from netproof.certificate.real.grown.seeds import Claim, Limits, Maker, Places, Seed
 from netproof.certificate.real.grown.written import dyadic, written
 from netproof.certificate.real.leaves import Trees
 from netproof.result import DividedEnd, Refutation
@@ -79,7 +79,7 @@ def _grown(
     roots = [trees.divided(end) for end in ends]
     seeds = [Seed([Claim(i, root)], ends[i].unstable, {}) for i, root in enumerate(roots)]
     places = [Places(np.zeros(1, np.int64), np.ones(1), is_end=True)] * len(lemmas)
-    grower = Grower(maker, lemmas, places, trees.trace(), beyond)
+    grower = Grower(maker, lemmas, places, trees.trace(), Limits(each=beyond))
     grower.grow(cells, seeds)
     return [None if i in grower.failed else seed for i, seed in enumerate(seeds)]
 

@@ -20,10 +20,10 @@ from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, 
 from netproof.certificate.real.grown.bent import misses
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
-from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
+from netproof.certificate.real.grown.seeds import NO_LIMITS, Claim, Limits, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
 from netproof.certificate.real.grown.steps import Descent
-from netproof.certificate.real.grown.wishes import Wishes
+from netproof.certificate.real.grown.wishes import Wishes, begun
 from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
 from netproof.result import Trace
@@ -74,30 +74,37 @@ class Grower:
     goals : of the trees
     places : for each goal, what the weights of the record are about
     trace : the record
-    each : how many cells of every goal are split beyond the record before it is given up for itself, and put into ``failed``;
-        None where all of them have to be refuted
+    limits : what it may cost
     """
 
     def __init__(
-        self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace, each: int | None = None
+        self,
+        maker: Maker,
+        goals: Sequence[Goal],
+        places: Sequence[Places],
+        trace: Trace,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
         self._source, self._deadline = maker.source, maker.deadline
         # Of ends of ranges many are tried, of which few are needed.
-        small = each is None and maker.programs is not None and maker.programs.are_small
+        small = limits.each is None and maker.programs is not None and maker.programs.are_small
         self._programs = maker.programs if small else None
         self._asked = 0
         self._goals, self._places, self._trace = goals, places, trace
         self._sizes = self._evaluation.network.sizes
         self._begin = np.cumsum([0, *self._sizes])
         self._inputs = self._evaluation.network.inputs
+        self._hands_down = limits.hands_down and self._inputs <= _FORMS
+        most = limits.most
+        self._most = _MOST_BEYOND[self._inputs <= FEW_INPUTS] if most is None else most
         widest = max(node.size for node in self._evaluation.network.nodes)
         numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
         self._batch = max(1, min(_BATCH, numbers // widest))
         self._few = max(1, _ROWS // widest)
         self._descent = Descent(self._evaluation)
         self.beyond = 0
-        self._each = each
+        self._each = limits.each
         self._tried: Counter[int] = Counter()
         self.failed: set[int] = set()
         network = self._evaluation.network
@@ -138,9 +145,19 @@ class Grower:
             for kind, some in ((True, np.flatnonzero(is_inner)), (False, np.flatnonzero(~is_inner))):
                 mine = [seeds[i] for i in some.tolist()]
                 if mine and kind:
-                    stack.append(self._split(mine, cells.take(some)))
+                    stack.append(self._split(mine, self._inherited(mine, cells.take(some))))
                 elif mine:
                     waiting.append((mine, cells.take(some)))
+
+    def _inherited(self, seeds: list[Seed], cells: Cells) -> Cells:
+        """Cells of inner nodes, with the ranges that the record found there, where these are handed down."""
+        if self._hands_down:
+            found = [
+                any(claim.trace is not None and self._trace.ranges.get(claim.trace) == "crown" for claim in seed.claims)
+                for seed in seeds
+            ]
+            self._ranged(seeds, cells, np.flatnonzero(found), BOTH)
+        return cells
 
     def _alive(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Those that are still to be refuted: cells that are not empty, of goals that are not given up."""
@@ -165,16 +182,17 @@ class Grower:
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
         """Make leaves of seeds, or splits where no bound does; cells get the ranges that a split begins with."""
         left: NDArray[np.int64] = np.arange(len(seeds))
-        for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
+        rules = (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN)
+        for rule in rules:
             wanted = np.array([i for i in left.tolist() if self._is_worth(rule, seeds[i])], np.int64)
             if not len(wanted):
                 continue
-            mine = cells.take(wanted)
-            mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
-            if rule == CROWN and self._inputs > _FORMS:
-                _put(cells, wanted, mine)
-                for i in wanted.tolist():
-                    seeds[i].rule = rule
+            if rule == rules[-1]:
+                # What stays open is split with these ranges: the same rule then comes to better ones than from those of the whole.
+                mine = self._ranged(seeds, cells, wanted, rule)
+            else:
+                mine = cells.take(wanted)
+                mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
             empty = mine.empty
             for i in wanted[empty].tolist():
                 seeds[i].rule = rule
@@ -187,26 +205,39 @@ class Grower:
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
                 return
+        if self._programs is not None:
+            asked = [i for i in left.tolist() if self._is_programmed(seeds[i])]
+            self._ranged(seeds, cells, np.array([i for i in asked if seeds[i].rule != rules[-1]], np.int64), rules[-1])
         seeds, cells = self._programmed([seeds[i] for i in left.tolist()], cells.take(left))
         if seeds:
             self._choose(seeds, cells)
 
+    def _ranged(self, seeds: list[Seed], cells: Cells, which: NDArray[np.int64], rule: int) -> Cells:
+        """Some of the cells with the ranges that a rule leaves, which they have from here on, whatever becomes of their seeds."""
+        mine = cells.take(which)
+        if len(which):
+            mine = self._evaluation.derive(mine, rule, sized=True)
+            _put(cells, which, mine)
+        for i in which.tolist():
+            seeds[i].rule = rule
+        return mine
+
+    def _is_programmed(self, seed: Seed) -> bool:
+        """Whether linear programs are asked about a seed that no bound closes."""
+        first = self._inputs > FEW_INPUTS or self._begin[-1] <= _AT_ONCE
+        return self._programs is not None and bool(first or seed.beyond >= _LATE)
+
     def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
-        first = self._inputs > FEW_INPUTS or self._begin[-1] <= _AT_ONCE
-        mine = [i for i, seed in enumerate(seeds) if first or seed.beyond >= _LATE]
-        if self._programs is None or not mine:
-            return seeds, cells
-        rule = BOTH if self._inputs <= _FORMS else CROWN
-        refined = self._evaluation.derive(cells.take(np.array(mine)), rule, sized=True)
-        left = [i for i in range(len(seeds)) if i not in mine]
-        for number, i in enumerate(mine):
-            seed = seeds[i]
+        left = []
+        for i, seed in enumerate(seeds):
+            if self._programs is None or not self._is_programmed(seed):
+                left.append(i)
+                continue
             self._deadline.look()
             self._asked += 1
-            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
+            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, cells, i)
             if seed.kind == LEAF:
-                seed.rule = rule
                 continue
             if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
                 left.append(i)
@@ -214,7 +245,6 @@ class Grower:
             widest = int(gap.argmax())
             k = int(np.searchsorted(self._begin, widest, side="right")) - 1
             seed.kind, seed.split = SPLIT, (k, widest - int(self._begin[k]), 0.0)
-        left.sort()
         return [seeds[i] for i in left], cells.take(np.array(left, np.int64))
 
     def _solved(self, programs: Programs, seed: Seed, cells: Cells, row: int) -> Floats | None:
@@ -360,7 +390,7 @@ class Grower:
             if not seeds:
                 return
         self.beyond += len(seeds)
-        if self.beyond > _MOST_BEYOND[self._inputs <= FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > self._most or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
         if self._inputs <= FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
@@ -468,20 +498,3 @@ class Grower:
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
         return Forest(none, none, none, none, none, relu, feature, point, exponent)
-
-
-def begun(above: Claim, number: int, which: int) -> Wish | None:
-    """What comes next to refuting a half, the upper one where ``which`` is 1, of a split of a feature at 0.
-
-    Its bound is at most that of the whole: the feature hands on what it did there.
-    """
-    wish = above.wish
-    if wish is None or above.found is None:
-        return wish
-    arriving, handed = (float(part[number]) for part in above.found)
-    assert wish.feature is not None and wish.slope is not None and wish.added is not None
-    others = wish.feature != number
-    place = int(np.searchsorted(wish.feature[others], number))
-    parts = ((wish.feature, number), (wish.slope, float(which)), (wish.added, handed - which * arriving))
-    feature, slope, added = (np.insert(part[others], place, one) for part, one in parts)
-    return replace(wish, feature=feature, slope=slope, added=added)

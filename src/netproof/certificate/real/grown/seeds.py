@@ -76,6 +76,26 @@ class Places:
         return weight
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What growing may cost.
+
+    Attributes
+    ----------
+    each : how many cells of every goal are split beyond the record before it is given up for itself, and put into ``failed``;
+        None where all of them have to be refuted
+    most : how many cells are split beyond the record before all is given up
+    hands_down : whether inner nodes of the record have ranges by its rule, where it found some, which all below begin with
+    """
+
+    each: int | None = None
+    most: int | None = None
+    hands_down: bool = False
+
+
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, eq=False)
 class Maker:
     """What trees are grown with: the network in float64, which looks at the deadline, the rows so far and how many weights they

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,3 +86,20 @@ class Wishes:
         weight = weight / weight.max() if weight.max() > 0 else weight
         # Beyond the record another one may be the one that does not hold.
         return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
+
+
+def begun(above: Claim, number: int, which: int) -> Wish | None:
+    """What comes next to refuting a half, the upper one where ``which`` is 1, of a split of a feature at 0.
+
+    Its bound is at most that of the whole: the feature hands on what it did there.
+    """
+    wish = above.wish
+    if wish is None or above.found is None:
+        return wish
+    arriving, handed = (float(part[number]) for part in above.found)
+    assert wish.feature is not None and wish.slope is not None and wish.added is not None
+    others = wish.feature != number
+    place = int(np.searchsorted(wish.feature[others], number))
+    parts = ((wish.feature, number), (wish.slope, float(which)), (wish.added, handed - which * arriving))
+    feature, slope, added = (np.insert(part[others], place, one) for part, one in parts)
+    return replace(wish, feature=feature, slope=slope, added=added)
