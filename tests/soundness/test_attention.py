@@ -98,10 +98,10 @@ def test_which_sums_are_condensed():
     names = {graph.nodes[index].name: graph.nodes[chain.source].name for index, chain in chains(graph).items()}
     assert names == {"sum": "scores", "mean": "both"}
     relaxation = Relaxation(graph, box_region(graph, *boxes(0, 0.1)))
-    assert len(relaxation.condensed) == 2
-    assert relaxation.widest < graph.widest
+    assert len(relaxation.condensed()) == 2
+    assert relaxation.widest() < graph.widest
     twice = Relaxation(graph, Region.concatenate([relaxation.region] * 2))
-    assert not twice.condensed  # every row has lines of its own
+    assert not twice.condensed()  # every row has lines of its own
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.01, 0.3, 2.0])
@@ -140,7 +140,7 @@ def test_the_account_of_rounding_is_that_of_single_products():
     region = refine.refine_ranges(graph, box_region(graph, *boxes(7, 0.2)))
     relaxation, rounding = Relaxation(graph, region), Rounding.of(graph, region)
     generator = torch.Generator().manual_seed(7)
-    for index, sums in relaxation.condensed.items():
+    for index, sums in relaxation.condensed().items():
         v = torch.randn(4, graph.nodes[index].size, generator=generator, dtype=torch.float64)
         activation = graph.activations[sums.chain.k]
         operand = graph.nodes[activation].operands[0]
@@ -162,8 +162,8 @@ def test_differences_of_scores_have_the_ranges_of_both_together(radius):
     narrow = Narrow.of(graph, node)
     assert narrow is not None
     assert graph.nodes[narrow.node].name == "scores"
-    assert ranges_through(graph, region, narrow, Rounding.of(graph, region), -math.inf) is None
-    found = ranges_through(graph, region, narrow, Rounding.of(graph, region))
+    assert ranges_through(Relaxation(graph, region), narrow, Rounding.of(graph, region), -math.inf) is None
+    found = ranges_through(Relaxation(graph, region), narrow, Rounding.of(graph, region))
     assert found is not None
     low, high = found
     scores, signs = graph.nodes[narrow.node].operator, dict(enumerate(narrow.terms))
@@ -191,7 +191,7 @@ def test_a_sum_of_lines_is_off_by_what_both_are_and_by_the_sum_itself():
     node = next(i for i, one in enumerate(graph.nodes) if one.name == "difference")
     narrow, rounding = Narrow.of(graph, node), Rounding.of(graph, region)
     assert narrow is not None
-    found = ranges_through(graph, region, narrow, rounding)
+    found = ranges_through(Relaxation(graph, region), narrow, rounding)
     assert found is not None
     eye = torch.eye(SCORES, dtype=torch.float64)
     objective = Objective({narrow.node: torch.cat([eye, -eye])}, torch.zeros(2 * SCORES, dtype=torch.float64))
@@ -217,3 +217,41 @@ def test_images_are_not_bounded_again(monkeypatch):
     for ends in ("range_lower", "range_upper"):
         for a, b in zip(getattr(short, ends), getattr(long, ends), strict=True):
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hulls_of_another_region_are_those_made_anew(seed):
+    graph = attention(seed)
+    region = box_region(graph, *boxes(seed, 0.3))
+    before = Relaxation(graph, region)
+    assert len(before.condensed()) == 2 and not before.hulls.has(1)
+    assert len(list(before.hulls)) == len(graph.activations)
+    at = seed % len(graph.activations)
+    low, high = region.range_lower[at].clone(), region.range_upper[at].clone()
+    low[0, 0] += 0.25 * (high[0, 0] - low[0, 0])
+    after = before.on(region.with_range(at, low, high))
+    anew = Relaxation(graph, after.region)
+    for k, index in enumerate(graph.activations):
+        assert (after.hulls[k] is before.hulls[k]) == (k != at)
+        v = torch.randn(4, graph.nodes[index].size, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+        for mine, other in zip(after.hulls[k].relax(v), anew.hulls[k].relax(v), strict=True):
+            assert torch.equal(mine, other)
+    for index, sums in anew.condensed().items():
+        # A map that holds for other ranges would be none for these.
+        assert (after.condensed()[index] is before.condensed()[index]) == (sums.chain.k != at)
+        for side in ("above", "below"):
+            mine, other = (getattr(one, side) for one in (after.condensed()[index], sums))
+            assert torch.equal(mine.added, other.added) and torch.equal(mine.sizes, other.sizes)
+            assert torch.equal(mine.multipliers.to_dense(), other.multipliers.to_dense())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_layers_refined_with_hulls_that_are_kept(seed, monkeypatch):
+    graph = attention(seed)
+    region = box_region(graph, *boxes(seed, 0.3))
+    kept = refine.refine_ranges(graph, region)
+    monkeypatch.setattr(Relaxation, "on", lambda self, region: Relaxation(self.graph, region))
+    anew = refine.refine_ranges(graph, region)
+    for mine, other in zip((*kept.range_lower, *kept.range_upper), (*anew.range_lower, *anew.range_upper), strict=True):
+        assert torch.equal(mine, other)
+    assert any((k > r).any() for k, r in zip(kept.range_lower, region.range_lower, strict=True))

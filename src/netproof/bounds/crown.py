@@ -33,4 +33,5 @@ def crown_lines(
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax(v)
 
-    return bound_backwards(relaxation, objective, activate, rounding, maximum=maximum, condensed=relaxation.condensed)
+    sums = relaxation.condensed(max(objective.coefficients, default=0))
+    return bound_backwards(relaxation, objective, activate, rounding, maximum=maximum, condensed=sums)

@@ -52,14 +52,20 @@ class _Ends:
     def __init__(self, graph: Graph, deadline: float, device: torch.device | str) -> None:
         self._graph, self._graph32 = graph, graph.to(torch.float32, device)
         self._deadline, self._device = deadline, device
+        self._relaxation: Relaxation | None = None
+        self._relaxation32: Relaxation | None = None
         self._rows = LINE_STEPS.batch.rows(graph, LINE_STEPS.tensors)
 
     def bounded(self, region: Region, node: int, feature: Tensor, rounding: Rounding) -> tuple[Tensor, Tensor]:
         """Upper bounds of ``a`` and of ``-a`` for features ``[m]`` of a node; infinite where the time did not suffice."""
         both, upper = feature.repeat(2), torch.arange(2 * len(feature)) < len(feature)
         first, of = single_ends(self._graph, node, torch.zeros_like(both), both, upper)
-        relaxation = Relaxation(self._graph, region)
-        relaxation32 = Relaxation(self._graph32, region.to(torch.float32, self._device))
+        # Ranges above are what they were for the layer before, and so are their hulls.
+        region32 = region.to(torch.float32, self._device)
+        before, before32 = self._relaxation, self._relaxation32
+        relaxation = Relaxation(self._graph, region) if before is None else before.on(region)
+        relaxation32 = Relaxation(self._graph32, region32) if before32 is None else before32.on(region32)
+        self._relaxation, self._relaxation32 = relaxation, relaxation32
         found = torch.full((len(first),), torch.inf, dtype=torch.float64)
         portions = torch.split(torch.arange(len(first)), self._rows)
         begun = time.monotonic()

@@ -72,16 +72,17 @@ class Narrow:
 
 
 def ranges_through(
-    graph: Graph, region: Region, narrow: Narrow, rounding: Rounding, deadline: float = math.inf
+    relaxation: Relaxation, narrow: Narrow, rounding: Rounding, deadline: float = math.inf
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]] | None:
     """Lower and upper ends of all features, rigorous in real arithmetic; None where that takes too much memory or time.
 
     Parameters
     ----------
-    region : of one row, float64
+    relaxation : of one row, float64
     rounding : of a region that holds this one, up to the narrower node at least
     """
-    lines = _lines(graph, region, narrow, rounding, deadline)
+    graph, region = relaxation.graph, relaxation.region
+    lines = _lines(relaxation, narrow, rounding, deadline)
     if lines is None:
         return None
     count = graph.nodes[narrow.node].size
@@ -113,12 +114,12 @@ class _Lines:
         return max(1, NARROW.bytes // (8 * 4 * max(1, self.coefficients.shape[1])))
 
 
-def _lines(graph: Graph, region: Region, narrow: Narrow, rounding: Rounding, deadline: float) -> _Lines | None:
+def _lines(relaxation: Relaxation, narrow: Narrow, rounding: Rounding, deadline: float) -> _Lines | None:
+    graph, region = relaxation.graph, relaxation.region
     count, inputs = graph.nodes[narrow.node].size, graph.input.size
     if 2 * count * inputs * 8 > NARROW.most_bytes:
         return None
-    relaxation = Relaxation(graph, region)
-    at_once = NARROW.batch.rows(graph, NARROW.tensors, widest=relaxation.widest)
+    at_once = NARROW.batch.rows(graph, NARROW.tensors, widest=relaxation.widest(narrow.node))
     parts = []
     for which in torch.split(torch.arange(2 * count), at_once):
         if time.monotonic() >= deadline:

@@ -59,12 +59,15 @@ class _Lines(ByAutograd):
     ) -> None:
         rows = len(objective)
         if start is None:
-            start = []
+            start, region = [], relaxation.region
+            # Activations that no objective reaches have lines that nothing depends on.
+            last = max(objective.coefficients, default=0)
             for sign in (1.0, -1.0):
-                for hull, low, high in zip(
-                    relaxation.hulls, relaxation.region.range_lower, relaxation.region.range_upper, strict=True
-                ):
-                    start.append(_of_crown(hull.slope(torch.full_like(low, sign)), low, high).expand(rows, -1))
+                for k, (low, high) in enumerate(zip(region.range_lower, region.range_upper, strict=True)):
+                    t = torch.full_like(low, 0.5)
+                    if relaxation.graph.activations[k] <= last:
+                        t = _of_crown(relaxation.hulls[k].slope(torch.full_like(low, sign)), low, high)
+                    start.append(t.expand(rows, -1))
         super().__init__(start, [LINE_STEPS.length] * len(start))
         self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
         self._all = relaxation, objective

@@ -64,11 +64,12 @@ def refine_ranges(
     Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64.
     """
     rounding = Rounding.begun(graph, region)
+    relaxation = Relaxation(graph, region)
     for k, index in enumerate(graph.activations):
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        refined = refine_layer(
-            graph, region, k, rounding, Limits(deadline, wanted=None if wanted is None else wanted[k])
-        )
+        relaxation = relaxation.on(region)
+        limits = Limits(deadline, wanted=None if wanted is None else wanted[k])
+        refined = refine_layer(graph, region, k, rounding, limits, relaxation)
         if refined is not region:
             region = propagate(graph, refined)
     return region
@@ -93,13 +94,22 @@ class Limits:
 _NO_LIMITS = Limits()
 
 
-def refine_layer(graph: Graph, region: Region, k: int, rounding: Rounding, limits: Limits = _NO_LIMITS) -> Region:
+def refine_layer(
+    graph: Graph,
+    region: Region,
+    k: int,
+    rounding: Rounding,
+    limits: Limits = _NO_LIMITS,
+    relaxation: Relaxation | None = None,
+) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
 
     What follows from its ranges for those below is not worked out.
 
-    ``rounding`` is of a region that holds this one, up to the activation's operand at least.
+    ``rounding`` is of a region that holds this one, up to the activation's operand at least; ``relaxation`` of this region, where
+    there is one.
     """
+    relaxation = Relaxation(graph, region) if relaxation is None else relaxation
     deadline, wanted = limits.deadline, limits.wanted
     operand = graph.nodes[graph.activations[k]].operands[0]
     if not improvable(graph)[operand]:
@@ -109,11 +119,11 @@ def refine_layer(graph: Graph, region: Region, k: int, rounding: Rounding, limit
     if is_held_quotient(graph, k):
         return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
     narrow = Narrow.of(graph, operand) if len(region) == 1 and time.monotonic() < deadline else None
-    found = None if narrow is None else ranges_through(graph, region, narrow, rounding, deadline)
+    found = None if narrow is None else ranges_through(relaxation, narrow, rounding, deadline)
     if found is not None:
         low, high = torch.maximum(region.range_lower[k], found[0]), torch.minimum(region.range_upper[k], found[1])
         return region.with_range(k, low, high)
-    ends = _Ends(graph, region, k, rounding, limits)
+    ends = _Ends(relaxation, k, rounding, limits)
     row, feature = ends.open.nonzero(as_tuple=True)
     if not len(row) or time.monotonic() >= deadline:
         return region
@@ -128,7 +138,9 @@ def refine_layer(graph: Graph, region: Region, k: int, rounding: Rounding, limit
 class _Ends:
     """The ranges of the ``k``-th activation while their ends are bounded, ``low`` and ``high``, ``[B, n]``."""
 
-    def __init__(self, graph: Graph, region: Region, k: int, rounding: Rounding, limits: Limits) -> None:
+    def __init__(self, relaxation: Relaxation, k: int, rounding: Rounding, limits: Limits) -> None:
+        graph, region = relaxation.graph, relaxation.region
+        self._relaxation = relaxation
         self._graph, self._region, self._k, self._rounding = graph, region, k, rounding
         self._threads, wanted = limits.threads or torch.get_num_threads(), limits.wanted
         self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
@@ -172,8 +184,8 @@ class _Ends:
         parts = groups(graph, operand, feature)
         whole = None
         if len(parts) == 1:
-            whole = Tile(Relaxation(graph, region), rounding, torch.arange(graph.nodes[operand].size), operand)
-            parts = list(torch.split(parts[0], rows_at_once(graph, widest=whole.relaxation.widest)))
+            whole = Tile(self._relaxation, rounding, torch.arange(graph.nodes[operand].size), operand)
+            parts = list(torch.split(parts[0], rows_at_once(graph, widest=self._relaxation.widest(operand))))
 
         def bound(which: Tensor) -> Tensor:
             mine = row[which], feature[which], sign[which]
@@ -245,7 +257,9 @@ def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline:
     at = torch.searchsorted(tile.features, feature)
     found = torch.full((len(row),), torch.inf, dtype=tile.relaxation.region.lower.dtype)
     relaxation = tile.relaxation
-    for part in torch.split(torch.arange(len(row)), rows_at_once(relaxation.graph, widest=relaxation.widest)):
+    for part in torch.split(
+        torch.arange(len(row)), rows_at_once(relaxation.graph, widest=relaxation.widest(tile.node))
+    ):
         if time.monotonic() >= deadline:
             break
         found[part] = bound_features(tile, row[part], at[part], sign[part])
