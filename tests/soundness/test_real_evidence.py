@@ -406,6 +406,20 @@ def test_several_boxes_are_proved_one_after_the_other(tmp_path):
     assert len(check_real(made, network, property_).asked.parts) == 4
 
 
+def test_cases_that_say_ends_of_the_box_once_more_are_proved_with_the_others(tmp_path):
+    rng = np.random.default_rng(2)
+    network = perceptron(rng, (1, 6, 2))
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)(assert (>= X_0 -1))(assert (<= X_0 1))"
+    property_ = (
+        text + "(assert (or (>= Y_0 1e3) (and (<= X_0 1) (>= Y_1 1e3)) (and (<= X_0 9) (<= Y_1 -1e3))))"
+    ).encode()
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    made = evidence_of(network, property_, question, result)
+    assert made.arrays["cases"].tolist() == [3]
+    check_real(made, network, property_)
+
+
 @pytest.mark.parametrize("means", ["programs", "duals alone"])
 def test_programs_make_evidence_without_a_record(tmp_path, monkeypatch, means):
     network, property_, question, result = a_search(tmp_path, "signs", 2)
