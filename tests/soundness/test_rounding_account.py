@@ -125,6 +125,21 @@ def test_numbers_below_the_smallest_count():
     assert min(bounds(graph, region, [1.0])) >= Fraction(1e-200) ** 2 > 0
 
 
+def test_what_is_below_the_smallest_number_may_be_made_large_again():
+    """Every value between is 0 in float64, and so is what its rounding is measured by; the last one is not."""
+    first = [8.986616599916125e-164, 1.5920089159513229e-164]
+    last = [6.971408312084403e284, -1.3954160097308277e285]
+    x = [5.25391212955949e-166, 1.4816660898222374e-165]
+    graph = chain(line([[first[0], 0.0], [0.0, first[1]]], [0.0, 0.0]), line([last], [0.0]), inputs=2)
+    region = point(graph, x)
+    for c in ([1.0], [-1.0]):
+        truth = reached(graph, x, c)
+        assert 2.0**-400 < abs(truth) < 2.0**-100
+        assert min(bounds(graph, region, c)) >= truth
+        verdict = verify(query(graph, double(x), double(x), [c], [0.0]), Settings(timeout=60.0, attack=False)).verdict
+        assert truth < 0 or verdict is not Verdict.UNSAT
+
+
 def test_there_is_no_bound_where_underflow_meets_large_values():
     """``c w`` is no normal number, and ``x`` makes what it lost more than any relative error of the result."""
     graph = chain(line([[3e-24]], [0.0]))
