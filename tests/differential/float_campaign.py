@@ -1,6 +1,6 @@
 """The engine of float networks against whatever knows better: sampled points, HiGHS, rational arithmetic.
 
-PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later")
+PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later", "degenerate")
         [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B] [--again]
 
 Parts, each a list of cases:
@@ -17,7 +17,9 @@ Parts, each a list of cases:
   ``--seconds`` are of processor time there, and of ``operators``;
 * ``networks``: queries in VNN-LIB 2.0 about one to three networks, on all points of a grid (``several_cases.py``);
 * ``later``: inputs that no network takes, without ends or with ends that cross, of the real numbers and of float types
-  (``later_cases.py``).
+  (``later_cases.py``);
+* ``degenerate``: networks with next to nothing in them, conditions that are met exactly, numbers beyond the smallest and near the largest
+  ones, and certificates of all that is decided (``degenerate_cases.py``).
 
 What has been asked is a line of the log; the same command goes on where the last one stopped. The last lines sum the log
 up. The exit code is 1 where anything disagrees.
@@ -41,6 +43,7 @@ if __name__ == "__main__":  # run as a script: its own folder is on the path, th
 
 from differential import float_cases, float_data, float_hostile, question_campaign
 from differential.campaign_log import Case, Outcome, read_log, run, summary
+from differential.degenerate_cases import degenerate_cases
 from differential.float_ways import TRAITS, choices
 from differential.later_cases import later_cases
 from differential.question_judge import processor_clock
@@ -51,7 +54,7 @@ from netproof.search.verify import verify
 from netproof.settings import Settings
 from onnx_models import assert_agrees, random_inputs
 
-PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later")
+PARTS = ("ranges", "attained", "random", "hostile", "operators", "questions", "networks", "later", "degenerate")
 
 
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
@@ -179,6 +182,8 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             yield from several_cases(options.seed, numbers, options.seconds)
         elif part == "later":
             yield from later_cases(options.seed, numbers, options.seconds)
+        elif part == "degenerate":
+            yield from degenerate_cases(options.seed, numbers, options.seconds)
         else:
             raise SystemExit(f"error: there is no part '{part}'; known: {', '.join(PARTS)}")
 

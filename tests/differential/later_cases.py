@@ -160,8 +160,8 @@ def _comparison(one: Compare, *, first: bool) -> str:
 
 
 def _number(value: Fraction) -> str:
-    """A decimal with a point."""
-    found = decimal_of(value)
+    """A decimal with a point, of as many digits as the smallest float64 has."""
+    found = decimal_of(value, 1100)
     assert found is not None
     digits, places = str(abs(found[0])), -found[1]
     digits = digits.rjust(places + 1, "0")

@@ -175,8 +175,8 @@ class Writer:
         return not self._plain and bool(self._random.random() < share)
 
 
-def decimal_of(value: Fraction) -> tuple[int, int] | None:
-    """``(n, e)`` with ``value = n * 10**e``, e at most 0; None where there is none of a few hundred digits."""
+def decimal_of(value: Fraction, most: int = 300) -> tuple[int, int] | None:
+    """``(n, e)`` with ``value = n * 10**e``, e at most 0; None where there is none of ``most`` digits after the point."""
     twos = fives = 0
     denominator = value.denominator
     while denominator % 2 == 0:
@@ -184,7 +184,7 @@ def decimal_of(value: Fraction) -> tuple[int, int] | None:
     while denominator % 5 == 0:
         denominator, fives = denominator // 5, fives + 1
     places = max(twos, fives)
-    if denominator != 1 or places > 300:
+    if denominator != 1 or places > most:
         return None
     return int(value * 10**places), -places
 

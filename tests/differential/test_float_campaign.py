@@ -7,14 +7,19 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+from differential import degenerate_cases, float_cases, float_data, float_hostile, later_cases, several_cases
 from differential import float_campaign as tool
-from differential import float_cases, float_data, float_hostile, later_cases, several_cases
-from differential.question_formulas import holds
+from differential.question_formulas import All, holds
+from netproof.bounds import backward
+from netproof.bounds.deciding import rounding
 from netproof.bounds.region import Region
 from netproof.formats.vnnlib.formulas import Bounds
 from netproof.formats.vnnlib.second import ask as asking
@@ -143,6 +148,60 @@ def test_verdicts_about_such_inputs_that_are_too_much_are_found_out(verdict, mon
     result = Result(verdict, 0.0, "made up", witness=witness if verdict is Verdict.SAT else None)
     monkeypatch.setattr(later_cases, "verify", lambda *arguments, **options: result)
     assert verdict.value in later(40)[0]
+
+
+def degenerate(numbers, *, wanted: bool = True) -> list[str]:
+    """What disagrees in cases of networks with next to nothing in them, until something does or they end."""
+    for number in numbers:
+        wrong, _ = degenerate_cases.judged(0, number, 0.1)
+        if wrong and wanted:
+            return wrong
+        assert not wrong
+    return []
+
+
+def test_networks_with_next_to_nothing_in_them():
+    # The last ones are about the smallest numbers, whose halves are none, made large by a network.
+    assert not degenerate((*range(12), 2986, 3050, 3914), wanted=False)
+    cases = [degenerate_cases.degenerate_case(0, number) for number in range(60)]
+    assert degenerate_cases.degenerate_case(0, 7).text() == cases[7].text()
+    answers = [(case, case.answer()) for case in cases]
+    assert 10 < sum(answer is not None for _, answer in answers) < 50
+    for case, answer in answers:
+        if answer is not None:
+            assert all(low <= v <= high for v, (low, high) in zip(answer, case.ends, strict=True))
+            assert holds(All(case.asserts), answer, case.outputs(answer))
+
+
+def test_what_such_networks_give_is_what_the_runtime_gives(tmp_path):
+    compared = 0
+    for number in range(60):
+        case = degenerate_cases.degenerate_case(0, number)
+        sizes = [abs(v) for step in case.steps for array in step.arrays for v in array.flatten().tolist() if v]
+        if not all(1e-9 < size < 1e4 for size in (*sizes, *(float(abs(high)) or 1.0 for _, high in case.ends))):
+            continue
+        network, _ = case.write(tmp_path)
+        kind = np.float64 if case.is_double else np.float32
+        x = np.array([[float(low) for low, _ in case.ends]], kind)
+        (y,) = onnxruntime.InferenceSession(network.read_bytes()).run(None, {"x": x})
+        exact = [float(v) for v in case.outputs([Fraction(v) for v in x[0].tolist()])]
+        np.testing.assert_allclose(y[0], exact, rtol=1e-4, atol=0.1 if kind is np.float32 else 1e-6)
+        compared += 1
+    assert compared > 15
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNSAT, Verdict.SAT])
+def test_verdicts_about_such_networks_that_are_too_much_are_found_out(verdict, monkeypatch):
+    witness = Witness(torch.zeros(5), torch.zeros(8))
+    result = Result(verdict, 0.0, "made up", witness=witness if verdict is Verdict.SAT else None)
+    monkeypatch.setattr(degenerate_cases, "verify", lambda *arguments, **options: result)
+    assert verdict.value in degenerate(range(20))[0]
+
+
+def test_an_account_without_what_underflows_is_found_out(monkeypatch):
+    monkeypatch.setattr(rounding, "_LEAST", 0.0)
+    monkeypatch.setattr(backward, "halves", lambda low, high: ((low + high) / 2, (high - low) / 2))
+    assert "unsat, but" in degenerate((2986, 3050, 3914))[0]
 
 
 @pytest.mark.parametrize("kind", ["intervals", "forms", "boxes", "crown", "alpha", "splits"])

@@ -406,6 +406,50 @@ def test_several_boxes_are_proved_one_after_the_other(tmp_path):
     assert len(check_real(made, network, property_).asked.parts) == 4
 
 
+@pytest.mark.parametrize("inputs", [3, 20])
+def test_networks_without_activations_have_evidence(tmp_path, inputs):
+    """Constraints of which each is met and both are not: by a mixture of them. What cannot be closed is said."""
+    weight = np.stack([np.arange(1.0, inputs + 1), -np.arange(1.0, inputs + 1) - 0.5])
+    network = chain([weight], [np.zeros(2)])
+    assert read_network(network, inputs, Float64(), "network").sizes == ()
+
+    def asking(thresholds, rows):
+        cases = [[(row, threshold) for row, threshold in zip(rows, thresholds, strict=True)]]
+        return property_text([-1.0] * inputs, [1.0] * inputs, 2, cases)
+
+    apart = asking([2.0, 0.5 * inputs - 1.5], [(1.0, 0.0), (0.0, 1.0)])
+    question = asked(tmp_path, network, apart)
+    result = verify(question, Settings(timeout=20.0, proofs=True, attack=False))
+    assert result.verdict is Verdict.UNSAT
+    made = decode(encode(evidence_of(network, apart, question, result)))
+    check_real(made, network, apart)
+    # Next to what is reached by less than rounding, with numbers so large that the checker does not look more closely.
+    large = 2.0**40
+    network = chain([large * weight[:1]], [np.zeros(1)])
+    top = int(large) * inputs * (inputs + 1) // 2
+    text = property_text([-1.0] * inputs, [1.0] * inputs, 1, [[((1.0,), 0.0)]])
+    close = text[: text.rindex(b"(assert")] + f"(assert (> Y_0 {top}.0))\n".encode()
+    question = asked(tmp_path, network, close)
+    result = verify(question, Settings(timeout=20.0, proofs=True, attack=False))
+    assert result.verdict is Verdict.UNSAT
+    with pytest.raises(NoEvidenceError, match="nothing to split" if inputs > 16 else "bound does not close"):
+        evidence_of(network, close, question, result)
+
+
+def test_cases_that_say_ends_of_the_box_once_more_are_proved_with_the_others(tmp_path):
+    rng = np.random.default_rng(2)
+    network = perceptron(rng, (1, 6, 2))
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)(assert (>= X_0 -1))(assert (<= X_0 1))"
+    property_ = (
+        text + "(assert (or (>= Y_0 1e3) (and (<= X_0 1) (>= Y_1 1e3)) (and (<= X_0 9) (<= Y_1 -1e3))))"
+    ).encode()
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    made = evidence_of(network, property_, question, result)
+    assert made.arrays["cases"].tolist() == [3]
+    check_real(made, network, property_)
+
+
 @pytest.mark.parametrize("means", ["programs", "duals alone"])
 def test_programs_make_evidence_without_a_record(tmp_path, monkeypatch, means):
     network, property_, question, result = a_search(tmp_path, "signs", 2)

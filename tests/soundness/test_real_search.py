@@ -134,8 +134,9 @@ def test_boxes_of_deep_networks_have_refined_ranges(monkeypatch):
     assert 1 < found[0].subproblems < 0.5 * found[1].subproblems
 
 
+@pytest.mark.parametrize("proofs", [False, True])
 @pytest.mark.parametrize("stable", [False, True])
-def test_nothing_to_choose(stable):
+def test_nothing_to_choose(stable, proofs):
     """Many inputs and no unstable neuron: what the bound leaves open is no search, and no failure."""
     builder = GraphBuilder(Arithmetic.REAL, (12,))
     at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
@@ -143,7 +144,7 @@ def test_nothing_to_choose(stable):
         at = builder.add("relu", ReLU(), at)
     builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
     lower, upper = double([-1.0] * 12), double([1.0] * 12)
-    graph, settings = builder.build(), Settings(timeout=600.0, attack=False)
+    graph, settings = builder.build(), Settings(timeout=600.0, attack=False, proofs=proofs)
     largest = 100 + 12 * Fraction(0.1)
     within, beyond = math.nextafter(101.2, 0.0), 101.2
     assert within < largest < beyond

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.boxes import refine_with_account
+from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import crown, evaluate_dual
@@ -123,6 +123,62 @@ def test_numbers_below_the_smallest_count():
     graph = chain(line([[1e-200]], [0.0]))
     region = point(graph, [1e-200])
     assert min(bounds(graph, region, [1.0])) >= Fraction(1e-200) ** 2 > 0
+
+
+def test_what_is_below_the_smallest_number_may_be_made_large_again():
+    """Every value between is 0 in float64, and so is what its rounding is measured by; the last one is not."""
+    first = [8.986616599916125e-164, 1.5920089159513229e-164]
+    last = [6.971408312084403e284, -1.3954160097308277e285]
+    x = [5.25391212955949e-166, 1.4816660898222374e-165]
+    graph = chain(line([[first[0], 0.0], [0.0, first[1]]], [0.0, 0.0]), line([last], [0.0]), inputs=2)
+    region = point(graph, x)
+    for c in ([1.0], [-1.0]):
+        truth = reached(graph, x, c)
+        assert 2.0**-400 < abs(truth) < 2.0**-100
+        assert min(bounds(graph, region, c)) >= truth
+        verdict = verify(query(graph, double(x), double(x), [c], [0.0]), Settings(timeout=60.0, attack=False)).verdict
+        assert truth < 0 or verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("ends", [(0.0, 5e-324), (-5e-324, 0.0), (5e-324, 1e-323), (-1e-323, 5e-324)])
+@pytest.mark.parametrize("operators", [(), (ReLU(), line([[1.0]], [0.0]))])
+def test_boxes_of_the_smallest_numbers_are_no_points(ends, operators):
+    """Half of the smallest number is 0, and a large weight makes all the difference."""
+    for weight in (1e300, -3.3e290):
+        graph = chain(line([[weight]], [0.0]), *operators)
+        region = box_region(graph, double([[ends[0]]]), double([[ends[1]]]))
+        for c in ([1.0], [-1.0]):
+            truth = max(reached(graph, [x], c) for x in (*ends, 0.0) if ends[0] <= x <= ends[1])
+            assert min(bounds(graph, region, c)) >= truth
+            objective = Objective({len(graph.nodes) - 1: double([[c]])}, double([[0.0]]))
+            by_rows = box_lines(Relaxation(graph, region), objective, Rounding.of(graph, region)).value
+            assert Fraction(float(by_rows)) >= truth
+            for at, x in enumerate(ends):
+                value = evaluate(graph, [Fraction(x)])
+                for (low, high), mine in zip(node_intervals(graph, region), value, strict=True):
+                    assert Fraction(float(low)) <= mine[0] <= Fraction(float(high)), at
+            if truth > 0:
+                asked = query(graph, double([ends[0]]), double([ends[1]]), [c], [float(truth) * 0.9])
+                assert verify(asked, Settings(timeout=60.0, attack=False)).verdict is not Verdict.UNSAT
+
+
+def test_rounding_of_the_smallest_inputs_counts():
+    """An error in parts of the input is no number, and what a condition makes of the input is one."""
+    graph = chain(line([[0.0, 0.0]], [0.0]), inputs=2)
+    generator, short = torch.Generator().manual_seed(0), 0
+    for factor in torch.rand(20, generator=generator).double().tolist():
+        x, c = [5e-324 * 7, 5e-324 * 11], [factor * 1e300 * 11, -factor * 1e300 * 7]
+        region = point(graph, x)
+        truth = sum((Fraction(a) * Fraction(b) for a, b in zip(c, x, strict=True)), Fraction(0))
+        objective = Objective({0: double([c]), 1: double([[1.0]])}, double([0.0]))
+        relaxation, account = Relaxation(graph, region), Rounding.of(graph, region)
+        short += Fraction(float(crown_lines(relaxation, objective).value)) < truth
+        for value in (
+            crown_lines(relaxation, objective, account).value,
+            evaluate_dual(relaxation, objective, crown(relaxation.hulls), account).value,
+        ):
+            assert Fraction(float(value)) >= truth
+    assert short > 2
 
 
 def test_there_is_no_bound_where_underflow_meets_large_values():

@@ -120,6 +120,19 @@ def test_several_boxes_keep_their_conditions(tmp_path):
     ]
 
 
+def test_boxes_that_are_one_are_one_whatever_is_said_of_their_ends(tmp_path):
+    said = "(<= X_0 2)", "(<= X_0 1)", "(and (>= X_0 -1) (<= X_1 7))", "(>= X_1 0.25)", "(<= X_0 1e0)"
+    cases = [f"(and {ends} (>= Y_0 {number}))" for number, ends in enumerate(said)]
+    assert written(read(tmp_path, HEAD + BOX + f"(assert (or {' '.join(cases)} (>= Y_1 0)))")) == [
+        (PLAIN, [[f"1Y0 >= {number}"] for number in range(5)] + [["1Y1 >= 0"]])
+    ]
+    other = "(and (<= X_0 0.5) (>= Y_0 8)) (and (>= X_0 0.5) (>= Y_0 9)) (and (<= X_0 1) (<= X_0 0.5) (>= Y_0 10))"
+    assert written(read(tmp_path, HEAD + BOX + f"(assert (or {other}))")) == [
+        ([(-1.0, 0.5), (0.25, 0.5)], [["1Y0 >= 8"], ["1Y0 >= 10"]]),
+        ([(0.5, 1.0), (0.25, 0.5)], [["1Y0 >= 9"]]),
+    ]
+
+
 def test_disjuncts_of_empty_boxes_fall_away_unless_all_do(tmp_path):
     two = "(assert (or (<= X_0 0) (>= X_0 0.5)))"
     assert len(read(tmp_path, HEAD + BOX + two + "(assert (or (<= X_0 -0.5) (>= X_0 0.75)))").parts) == 2

@@ -16,7 +16,7 @@ from torch import Tensor
 from netproof.bounds.condensed import Condensed
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
-from netproof.bounds.region import Region
+from netproof.bounds.region import Region, halves
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
@@ -88,7 +88,7 @@ class _OverBox:
         if v.ndim < 3 and region.lower.shape[0] > 1:
             return constant + feature_sum(torch.maximum(v * region.lower, v * region.upper))
         # One box for many objectives: two products with vectors instead of passes over all coefficients.
-        center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
+        center, radius = halves(region.lower, region.upper)
         if v.ndim < 3:
             return constant + (feature_product(v, center[0]) + feature_product(v.abs(), radius[0]))
         return constant + row_products(v, center) + row_products(v.abs(), radius)

@@ -19,7 +19,7 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
-from netproof.bounds.region import Region
+from netproof.bounds.region import Region, halves
 from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import NARROW
 from netproof.graph.graph import Graph
@@ -140,7 +140,8 @@ def _on_box(constant: Tensor, coefficients: Tensor, region: Region) -> tuple[Ten
     """The largest value of lines on the box, and the size of all terms."""
     low, high = region.lower[0], region.upper[0]
     sizes = coefficients.abs()
-    value = constant + (coefficients @ ((low + high) / 2) + sizes @ ((high - low) / 2))
+    center, radius = halves(low, high)
+    value = constant + (coefficients @ center + sizes @ radius)
     return value, constant.abs() + sizes @ torch.maximum(low.abs(), high.abs())
 
 

@@ -109,6 +109,13 @@ class Region(Rows):
         return empty
 
 
+def halves(lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+    """Centres and radii of intervals. All of an interval lies within the radius of the centre, but for a rounding of the radius
+    that is relative to it: also where halves of the smallest numbers are none."""
+    center = (lower + upper) / 2
+    return center, torch.maximum(upper - center, center - lower)
+
+
 def node_intervals(graph: Graph, region: Region) -> list[tuple[Float[Tensor, "#B _"], Float[Tensor, "#B _"]]]:
     """Interval of every node's value, from the box and cut to the ranges: ``[B, n]`` pairs.
 
@@ -128,8 +135,8 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Float[Tensor, "#B
                 low, high = (operator.forward(*(pair[side] for pair in ends)) for side in range(2))
                 intervals.append((low, high))
                 continue
-            center = operator.forward(*((low + high) / 2 for low, high in ends))
-            radius = operator.forward_absolute(*((high - low) / 2 for low, high in ends))
+            centers, radii = zip(*(halves(low, high) for low, high in ends), strict=True)
+            center, radius = operator.forward(*centers), operator.forward_absolute(*radii)
             if outward:
                 radius = radius + _rounding(operator, ends)
             low, high = center - radius, center + radius

@@ -42,7 +42,9 @@ first, in one pass over the graph in all. ``M`` and ``E`` of a region hold in al
 
 **Underflow.** Each operation may be off by ``2**-1074`` more, which reaches the result through magnitudes. Where
 the sum of ``M`` of all nodes so far is below ``2**500`` that is less than ``2**-500``; from the first node on at which it
-is not, there are no finite bounds. Nodes before it are none the worse.
+is not, there are no finite bounds. Nodes before it are none the worse. Magnitudes underflow themselves, and so does what
+an error is to be in parts of them, while what is next to nothing may be multiplied by ``2**1000`` further on: no magnitude is less
+than ``2**-1000``.
 """
 
 from __future__ import annotations
@@ -68,6 +70,9 @@ if TYPE_CHECKING:
 _PASSES = 16.0
 _LARGEST = 2.0**500
 _UNDERFLOW = 2.0**-500
+#: more than what underflow takes from a magnitude or from its product with a gamma; and little beside anything when it is
+#: multiplied by a weight
+_LEAST = 2.0**-1000
 #: what an image may be off by beyond its own relative rounding (smooth activations, operators/activations/s_shape.py)
 _IMAGE = 2.0**-50
 
@@ -101,7 +106,7 @@ class Rounding:
         if region.lower.dtype != torch.float64:
             raise ValueError("rigorous evaluation needs float64")
         whole = gamma(graph.terms + 64)
-        size = _largest(region.lower, region.upper) * (1 + 2 * whole)
+        size = _largest(region.lower, region.upper) * (1 + 2 * whole) + _LEAST
         return cls((size,), (None,), whole, float(size.sum()))._limited(0, 0.0)
 
     def up_to(self, graph: Graph, region: Region, node: int) -> Rounding:
@@ -120,6 +125,7 @@ class Rounding:
             operator = one.operator
             if isinstance(operator, Affine):
                 size = operator.forward_absolute(*(magnitude[i] for i in one.operands)) + operator.offset_absolute()
+                size = size + _LEAST
                 off = _carried(operator, [offset[i] for i in one.operands], one.size)
                 offset.append(None if off is None else off * growth)
             else:

@@ -125,12 +125,14 @@ class Bounds:
                 wider.lower[i], wider.upper[i] = (min(low, nearest(i, low)), at), (max(high, nearest(i, high)), other)
         return wider
 
-    def key(self) -> tuple[object, ...]:
-        """The ends as plain integers, which are hashed faster than fractions."""
+    def key(self, others: Bounds) -> tuple[object, ...]:
+        """The ends that are not those of ``others``, as plain integers, which are hashed faster than fractions."""
         return tuple(
-            (i, *(None if end is None else (end[0].numerator, end[0].denominator) for end in ends))
-            for i in sorted({**self.lower, **self.upper})
-            for ends in ((self.lower.get(i), self.upper.get(i)),)
+            (side, i, end.numerator, end.denominator)
+            for side, (mine, known) in enumerate(((self.lower, others.lower), (self.upper, others.upper)))
+            for i in sorted(mine)
+            for end in (mine[i][0],)
+            if i not in known or (known[i][0] is not end and known[i][0] != end)
         )
 
 
@@ -183,7 +185,7 @@ def parts_of(
         if narrowed.crossed() is not None:
             empty = narrowed
             continue
-        grouped.setdefault(narrowed.key(), (narrowed, []))[1].append(constraints)
+        grouped.setdefault(narrowed.key(bounds), (narrowed, []))[1].append(constraints)
         if len(grouped) > _MOST_BOXES:
             raise FormatError(path, f"has more than {_MOST_BOXES} input boxes", "split the file")
     if not grouped:

@@ -286,8 +286,10 @@ class ReluSplit:
 
 def sign_split(dual: SignDual, feature: Tensor) -> Split:
     """Splits at 0 of unstable features, which are given by their numbers ``[B]`` among all of them."""
-    activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
-    return Split(activation[feature], torch.cat(dual.index)[feature], torch.zeros(len(feature), dtype=torch.float64))
+    none = torch.zeros(0, dtype=torch.int64)  # of a graph without activations
+    activation = torch.repeat_interleave(torch.tensor(dual.sizes, dtype=torch.int64))
+    index = torch.cat([none, *dual.index])
+    return Split(activation[feature], index[feature], torch.zeros(len(feature), dtype=torch.float64))
 
 
 def _one(weight: Tensor) -> Tensor:

@@ -400,6 +400,8 @@ class Grower:
             for seed, one, where in zip(seeds, feature.tolist(), point.tolist(), strict=True):
                 seed.kind, seed.split = SPLIT, (-1, one, where)
             return
+        if not self._begin[-1]:
+            raise NoEvidenceError(self._source, "a network without activations has nothing to split")
         gaps = self._gaps(seeds, cells)
         best = gaps.argmax(1)
         for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):

@@ -68,11 +68,11 @@ class Programs:
         """Whether the network is one of which programs are made."""
         network = self._evaluation.network
         bent = {network.nodes[i].bend for i in network.bends}
-        return bent == {RELU} and sum(network.sizes) <= _FEATURES and network.inputs <= _INPUTS
+        return bent <= {RELU} and sum(network.sizes) <= _FEATURES and network.inputs <= _INPUTS
 
     def solved(self, cells: Cells, row: int, goal: Goal, count: int, deadline: float) -> Dual | None:
         """The program of one of several cells, whose objective is the least of a goal's ``count`` constraints."""
-        low, high = (np.concatenate([x[row] for x in part]) for part in (cells.low, cells.high))
+        low, high = (np.concatenate([np.zeros(0), *(x[row] for x in part)]) for part in (cells.low, cells.high))
         lower, upper = cells.lower[row], cells.upper[row]
         if not all(np.isfinite(ends).all() for ends in (low, high, lower, upper)):
             return None
@@ -127,7 +127,7 @@ class Programs:
         if not size > 0:
             return None
         gap = None
-        if found.point is not None:
+        if found.point is not None and features:
             gap = found.point[results] - np.maximum(found.point[operands], 0.0)
         return Dual(weight / size, multiplier / size, gap)
 
