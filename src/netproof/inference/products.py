@@ -103,12 +103,14 @@ class Product:
         return functional.pad(x, [*columns, *rows], value=-self.low), [0, 0]
 
     def holds_on(self, x: Tensor) -> bool:
-        """Whether a kernel is right on images of this size, padding included; tried once for each size, on ``x`` as well."""
+        """Whether a kernel is right on images of this size, padding included; tried once for each size, on some of ``x`` as well."""
         size = x.shape[2], x.shape[3]
         if size not in self._held:
             try:
-                wanted = self._by_definition(x, [0, 0])
-                self._held[size] = bool(self._counts(x, [0, 0])) and torch.equal(self.without_padding(x), wanted)
+                every = max(1, len(x) // _PROBES)
+                wanted = self._by_definition(x[::every], [0, 0])
+                found = self.without_padding(x)[::every] if self._counts(x, [0, 0]) else None
+                self._held[size] = found is not None and torch.equal(found, wanted)
             except (RuntimeError, NotImplementedError):
                 self._held[size] = False
         return self._held[size]
