@@ -40,6 +40,8 @@ from netproof.operators.affine.sum import Sum
 
 #: bytes that finding one threshold takes
 _TEMPORARY = 96
+#: of 16-bit codes, the ratios of scales within which kernels take sums at all, and products stay within 32 bits
+_WIDE_SUMS, _WIDE_PRODUCTS = (0.0, 2.0**14), (0.0, 1 - 2.0**-31)
 
 
 def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
@@ -123,8 +125,6 @@ def _of_wide_values(
         kept += [signs[number]] * (1 if steps is None else 2)
     total = translation.affine(call.name, Sum(tuple(kept)), tuple(parts), call.output, order)
     low, high = (np.array([int(end)]) for end in (total.low.min(), total.high.max()))
-    if max(abs(int(low[0])), abs(int(high[0]))) << rule.shift >= 1 << 31:
-        raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
 
     def code(sums: Whole) -> Whole:
         return clamped(rule.result(sums), call.output, limits)
@@ -244,7 +244,8 @@ def multiply(translation: Translation, call: Call) -> Value:
     tensors = [call.operand(number) for number in (0, 1)]
     product = np.prod([float(scale_of(tensor)) for tensor in tensors if tensor is not None])
     ratio = float(product / float(scale_of(call.output)))
-    _check_ratio(translation, "the product of its operands has", ratio, translation.runtime.product_scales)
+    limits = _WIDE_PRODUCTS if call.output.kind == "INT16" else translation.runtime.product_scales
+    _check_ratio(translation, "the product of its operands has", ratio, limits)
     return _pair(translation, call, translation.runtime.multiply, (1, 0))
 
 
@@ -253,7 +254,8 @@ def _check_ratios(translation: Translation, call: Call) -> None:
         tensor = call.operand(number)
         if tensor is not None:
             ratio = scale_of(tensor) / scale_of(call.output)
-            _check_ratio(translation, f"operand {number} has", float(ratio), translation.runtime.pair_scales)
+            limits = _WIDE_SUMS if call.output.kind == "INT16" else translation.runtime.pair_scales
+            _check_ratio(translation, f"operand {number} has", float(ratio), limits)
 
 
 def _check_ratio(translation: Translation, what: str, ratio: float, limits: tuple[float, float]) -> None:

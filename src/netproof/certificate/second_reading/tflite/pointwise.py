@@ -28,11 +28,9 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
     if len(tensors) != 2 or any(len(tensor.scale) != 1 for tensor in tensors):
         raise UnknownFormError(f"{operation.name} of tensors that are not two of one scale each")
     known = [number in reader.values for number in operation.inputs]
-    if output.kind == "<i2":
-        if not all(known):
-            raise UnknownFormError(f"{operation.name} of codes of 16 bits and a constant")
+    if output.kind == "<i2" and all(known):
         return _wide_pair(reader, operation, output, tensors)
-    rule = _RULES[operation.name](reader.runtime, tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    rule = _rule(reader.runtime, operation, tensors, output)
     zero = output.zero[0]
     low, high = limits(operation.option(0, "b"), reader.runtime, output)
 
@@ -49,6 +47,18 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
     spread = np.broadcast_to(numbers, value.tensor.shape).reshape(-1)[value.order]
     each = [_with(both, int(number), at) for number in _runs(spread)]
     return _stepped(reader, value, output, each)
+
+
+def _rule(runtime: str, operation: Operation, tensors: Sequence[Tensor], output: Tensor) -> Pairwise:
+    """What is computed of two codes, before it is clamped."""
+    scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    if output.kind != "<i2":
+        return _RULES[operation.name](runtime, *scales)
+    if operation.name == "MUL":
+        return rounding.of_wide_pair_product(runtime, *scales)
+    first, second, last = rounding.of_wide_sum(runtime, *scales, operation.option(1, "B", 1) == 0)
+    sign = 1 if operation.name == "ADD" else -1
+    return lambda a, b: last(first(a) + sign * second(b))
 
 
 def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairwise) -> Value:
@@ -69,6 +79,8 @@ def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairw
 
 def _wide_pair(reader: Reader, operation: Operation, output: Tensor, tensors: Sequence[Tensor]) -> Value:
     """A sum or difference of codes of 16 bits: of each operand a line and steps, then one more rounding."""
+    if operation.name == "MUL":
+        raise UnknownFormError("MUL of two values that are multiplied")
     scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
     first, second, last = rounding.of_wide_sum(reader.runtime, *scales, operation.option(1, "B", 1) == 0)
     sign = 1 if operation.name == "ADD" else -1

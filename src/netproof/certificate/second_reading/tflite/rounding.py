@@ -104,6 +104,8 @@ def of_wide_sum(
     if runtime == "litert-ref" and not stated and all(math.frexp(scale)[0] == 0.5 for scale in scales):
         raise UnknownFormError("a sum of codes of 16 bits whose scales are powers of two")
     twice = 2 * max(scales[:2])
+    if twice >= 2.0**15 * scales[2]:
+        raise UnknownFormError("a sum of codes of 16 bits that is scaled up")
     left, right = _fixed(scales[0] / twice), _fixed(scales[1] / twice)
     both = _fixed(twice / (2.0**15 * scales[2]))
     return (
@@ -119,6 +121,15 @@ def of_pair_product(
     """The rounding of a product of two values with these scales."""
     one = of_product(runtime if runtime == "xnnpack" else "tflm", False, False, first, second, output)
     return lambda a, b: one(a * b)
+
+
+def of_wide_pair_product(
+    runtime: str, first: np.float32, second: np.float32, output: np.float32
+) -> Callable[[int, int], int]:
+    """The same of codes of 16 bits, whose products have 32 bits no longer where they are scaled up."""
+    if _fixed(float(first) * float(second) / float(output))[1] > 0:
+        raise UnknownFormError("a product of codes of 16 bits that is scaled up")
+    return of_pair_product(runtime, first, second, output)
 
 
 def of_mean(runtime: str, count: int, input_: np.float32, output: np.float32) -> Round:

@@ -54,7 +54,8 @@ def subtracted_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:
 class WideSum:
     """A sum or difference of 16-bit codes by the reference kernel of TensorFlow Lite, and Micro's, in three functions.
 
-    Both operands are shifted by 15 bits and scaled to twice the larger scale, and what comes of adding them is scaled to the result's.
+    Both operands are shifted by 15 bits and scaled to twice the larger scale, and what comes of adding them is scaled to the result's,
+    by less than 1: kernels take no other factor.
     """
 
     scales: PairScales
@@ -73,11 +74,6 @@ class WideSum:
     def result(self, sums: Whole) -> Whole:
         multiplier, exponent = self._factors()
         return scaled_twice_rounded(sums, multiplier[2], exponent[2])
-
-    @property
-    def shift(self) -> int:
-        """By how many bits a sum is shifted to the left before the last product: it has to fit in 32 bits then."""
-        return max(int(self._factors()[1][2]), 0)
 
 
 def added_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
