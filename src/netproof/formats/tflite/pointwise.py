@@ -38,10 +38,12 @@ from netproof.formats.tflite.translation import (
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
 
+#: products of scales are below it, in float32 as well
+_LARGEST = 2.0**127
 #: bytes that finding one threshold takes
 _TEMPORARY = 96
-#: of 16-bit codes, the ratios of scales within which kernels take sums at all, and products stay within 32 bits
-_WIDE_SUMS, _WIDE_PRODUCTS = (0.0, 2.0**14), (0.0, 1 - 2.0**-31)
+#: of 16-bit codes, the ratios of scales within which kernels take sums at all, and products stay within 32 bits, in float32 as well
+_WIDE_SUMS, _WIDE_PRODUCTS = (0.0, 2.0**14), (0.0, 1 - 2.0**-22)
 
 
 def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
@@ -243,6 +245,8 @@ def _is_wide(translation: Translation, call: Call) -> bool:
 def multiply(translation: Translation, call: Call) -> Value:
     tensors = [call.operand(number) for number in (0, 1)]
     product = np.prod([float(scale_of(tensor)) for tensor in tensors if tensor is not None])
+    if not product < _LARGEST:
+        raise OperatorError(f"scales whose product is {product:g}, which is beyond float32", "quantize it again")
     ratio = float(product / float(scale_of(call.output)))
     limits = _WIDE_PRODUCTS if call.output.kind == "INT16" else translation.runtime.product_scales
     _check_ratio(translation, "the product of its operands has", ratio, limits)

@@ -16,6 +16,8 @@ Round = Callable[[int], int]
 
 def _fixed(real: float) -> tuple[int, int]:
     """A 31-bit whole number and an exponent."""
+    if not math.isfinite(real):
+        raise UnknownFormError("scales whose product float32 does not hold")
     part, exponent = math.frexp(real)
     whole = int(part * 2.0**31 + 0.5)
     if whole == 1 << 31:
@@ -54,6 +56,16 @@ def of_product(
     elif runtime not in ("tflm", "tflm-single-product", "litert-ref"):
         raise UnknownFormError(f"the runtime '{runtime[:40]}'")
     whole, exponent = _fixed(real)
+    return lambda value: _twice(value, whole, exponent)
+
+
+def of_byte_product(
+    runtime: str, dense: bool, channel: bool, input_: np.float32, weight: np.float32, output: np.float32
+) -> Round:
+    """The same of sums of codes without a sign: reference kernels of convolutions multiply the first two scales in float32."""
+    if dense or runtime != "litert-ref":
+        return of_product(runtime, dense, channel, input_, weight, output)
+    whole, exponent = _fixed(float(np.float32(input_ * weight)) / float(output))
     return lambda value: _twice(value, whole, exponent)
 
 
@@ -119,6 +131,9 @@ def of_pair_product(
     runtime: str, first: np.float32, second: np.float32, output: np.float32
 ) -> Callable[[int, int], int]:
     """The rounding of a product of two values with these scales."""
+    if runtime == "litert-ref":
+        whole, exponent = _fixed(float(np.float32(np.float32(first * second) / output)))
+        return lambda a, b: _twice(a * b, whole, exponent)
     one = of_product(runtime if runtime == "xnnpack" else "tflm", False, False, first, second, output)
     return lambda a, b: one(a * b)
 
@@ -127,7 +142,7 @@ def of_wide_pair_product(
     runtime: str, first: np.float32, second: np.float32, output: np.float32
 ) -> Callable[[int, int], int]:
     """The same of codes of 16 bits, whose products have 32 bits no longer where they are scaled up."""
-    if _fixed(float(first) * float(second) / float(output))[1] > 0:
+    if float(first) * float(second) >= (1 - 2.0**-22) * float(output):
         raise UnknownFormError("a product of codes of 16 bits that is scaled up")
     return of_pair_product(runtime, first, second, output)
 

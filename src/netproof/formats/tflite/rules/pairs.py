@@ -89,8 +89,16 @@ def subtracted_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
 
 
 def multiplied_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:
-    """The product of the codes, scaled as a sum of products is."""
-    scale = float(scales.first) * float(scales.second) / float(scales.output)
+    """TensorFlow Lite Micro: the product of the codes, scaled as a sum of products is."""
+    return _multiplied(a, b, float(scales.first) * float(scales.second) / float(scales.output))
+
+
+def multiplied_by_single(a: Whole, b: Whole, scales: PairScales) -> Whole:
+    """LiteRT's reference kernel: the same with a scale that is computed in float32."""
+    return _multiplied(a, b, float(np.float32(scales.first * scales.second / scales.output)))
+
+
+def _multiplied(a: Whole, b: Whole, scale: float) -> Whole:
     multiplier, exponent = multipliers(np.array([scale]))
     return scaled_twice_rounded(a * b, multiplier[0], exponent[0])
 
