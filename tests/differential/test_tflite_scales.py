@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from differential.tflite_rules import OPERATORS, compared
 from differential.tflite_runtimes import RUNTIMES, mismatches, mixed_inputs, needs
 from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import FormatError
@@ -103,6 +104,14 @@ def test_products_with_constants_are_read_alike(codes, tmp_path):
 
 def _read_alike(network: Network) -> None:
     assert "step functions at every threshold" in confirm(network)
+
+
+def test_rules_at_every_pair_of_codes():
+    for runtime in RUNTIMES:
+        needs(runtime)
+    found = list(compared(3, 2))
+    assert {name for (name, *_), _, _ in found} == set(OPERATORS) and len(found) == 2 * (14 + 9 + 10)
+    assert not [key for key, wrong, _ in found if wrong]
 
 
 def test_what_float32_does_not_hold_is_refused(tmp_path: Path):
