@@ -31,15 +31,18 @@ def _differing(deployed: Deployed, inputs: np.ndarray) -> int:
     return sum(wrong for wrong, _ in mismatches(deployed, inputs).values())
 
 
-def _by_bias(name: str, codes: str, scales: tuple[np.float32, np.float32, np.float32], sums: np.ndarray) -> bytes:
-    """One output for each sum, which is its bias."""
+def _by_bias(
+    name: str, codes: str, scales: tuple[np.float32, np.float32, np.float32], sums: np.ndarray, *, channels: bool
+) -> bytes:
+    """One output for each sum, which is its bias; with ``channels`` each has a scale of its own, all the same."""
     file, count = TFLiteFile(), len(sums)
     dense, spread = name == "FULLY_CONNECTED", name == "DEPTHWISE_CONV_2D"
     x = file.tensor((1, 1) if dense else (1, 1, 1, 1), scales[0], 0, kind=codes)
     y = file.tensor((1, count) if dense else (1, 1, 1, count), scales[2], 0, kind=codes)
     shape = (count, 1) if dense else (1, 1, 1, count) if spread else (count, 1, 1, 1)
-    weight = file.constant(np.zeros(shape, codes), scales[1])
-    bias = file.constant(sums.astype(np.int32), np.float32(scales[0] * scales[1]))
+    each = np.full(count, scales[1]) if channels else scales[1]
+    weight = file.constant(np.zeros(shape, codes), each, axis=3 if spread and channels else 0)
+    bias = file.constant(sums.astype(np.int32), np.float32(scales[0]) * each)
     steps = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1)}
     options = {0: ("b", 0)} if dense else steps | ({3: ("i", count), 4: ("b", 0)} if spread else {3: ("b", 0)})
     file.operator(name, [x, weight, bias], [y], options)
@@ -51,13 +54,14 @@ def _by_bias(name: str, codes: str, scales: tuple[np.float32, np.float32, np.flo
 def test_sums_next_to_every_threshold(name, runtime, codes, tmp_path):
     needs(runtime)
     path, rng, ends = tmp_path / "n.tflite", np.random.default_rng(4), np.iinfo(codes)
-    for _ in range(4):
+    for channels in (False, False, True, True) if codes == "int8" else (False,) * 4:
         # So large that a bit of a scale in float32 moves a threshold.
         a, b = (np.float32(2.0 ** rng.uniform(-6, 0)) for _ in range(2))
         ratio = 2.0 ** rng.uniform(-23, -18)
         c = np.float32(float(a) * float(b) / ratio)
         around = np.rint((np.arange(ends.min, ends.max + 1) - 0.5) / ratio).astype(np.int64)
-        path.write_bytes(_by_bias(name, codes, (a, b, c), np.unique(around[:, None] + np.arange(-2, 3))))
+        sums = np.unique(around[:, None] + np.arange(-2, 3))
+        path.write_bytes(_by_bias(name, codes, (a, b, c), sums, channels=channels))
         deployed = read_deployed(path, runtime)
         assert not _differing(deployed, np.zeros((1, *deployed.input.shape[1:]), codes))
         _read_alike(deployed.network)
