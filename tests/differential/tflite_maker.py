@@ -279,10 +279,6 @@ class RandomNetwork:
     def _mul(self, value: _Value) -> _Value:
         scale = self._scale()
         array = self.rng.integers(self.least, self.largest + 1, value.shape[-1:]).astype(self.codes)
-        if self.codes == "int16":
-            # Of one sign: what rises with some features and falls with others is refused.
-            sign = int(self.rng.choice([-1, 1]))
-            array = (sign * np.abs(array.astype(np.int64))).clip(self.least, self.largest).astype(self.codes)
         zero = 0 if self.codes == "int16" else int(self.rng.choice([self.least, self.largest]))
         other = self.file.constant(array, scale, zero)
         return self._pair("MUL", value, other, self._near(scale * value.scale * 100))

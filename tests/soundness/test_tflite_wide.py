@@ -164,6 +164,14 @@ def network_of_16_bits(seed: int, folder, runtime: str) -> Deployed:
     layer(x, h, 3, 4, 0.02, 1)
     layer(x, g, 3, 4, 0.01, 0)
     file.operator("SUB" if seed % 2 else "ADD", [h, g], [s], {0: ("b", 0), 1: ("B", 0)})
+    if seed % 3 == 0:
+        # By constants: times both signs, and less.
+        times = file.constant(rng.integers(-32768, 32768, 4).astype(np.int16), 3e-5)
+        less = file.constant(rng.integers(-9000, 9001, 4).astype(np.int16), 2e-3)
+        t, r = (file.tensor((1, 4), scale, 0, kind="int16") for scale in (4e-3, 6e-3))
+        file.operator("MUL", [s, times], [t], {0: ("b", 0)})
+        file.operator("SUB", [less, t] if seed % 2 else [t, less], [r], {0: ("b", 0), 1: ("B", 0)})
+        s = r
     layer(s, y, 4, 3, 0.02, 0)
     path = folder / f"{seed}.tflite"
     path.write_bytes(file.bytes(x, y))
