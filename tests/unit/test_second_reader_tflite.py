@@ -147,6 +147,35 @@ def test_products_are_rounded_alike(runtime):
                 assert [one(int(value)) for value in sums] == expected.tolist()
 
 
+@pytest.mark.parametrize("runtime", ["xnnpack", "litert-ref"])
+def test_products_of_bytes_are_rounded_alike(runtime):
+    rng, rules, moved = np.random.default_rng(2), RUNTIMES[runtime], 0
+    for _ in range(40):
+        a, w = (np.float32(2.0 ** rng.uniform(-6, 0)) for _ in range(2))
+        o = np.float32(np.float32(a * w) * np.float32(2.0 ** int(rng.integers(1, 9))))
+        sums = np.concatenate([rng.integers(-(2**20), 2**20, 60), np.arange(-40, 40)])
+        stated = ProductScales(a, np.array([w]), o)
+        convolution = rules.convolution_of_bytes or rules.convolution
+        for dense, rule in ((False, convolution), (True, rules.dense)):
+            one = rounding.of_byte_product(runtime, dense, False, a, w, o)
+            assert [one(int(value)) for value in sums] == rule(sums[None], stated)[0].tolist()
+        moved += bool((convolution(sums[None], stated) != rules.convolution(sums[None], stated)).any())
+    assert (moved > 0) == (runtime == "litert-ref")
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "litert-ref"])
+def test_pairs_are_multiplied_alike(runtime):
+    rng = np.random.default_rng(3)
+    for number in range(40):
+        a, b = (np.float32(2.0 ** rng.uniform(-6, 0)) for _ in range(2))
+        o = np.float32(np.float32(a * b) * np.float32(2.0 ** (1 if number % 2 else rng.uniform(1, 9))))
+        left, right = rng.integers(-255, 256, 80), rng.integers(-255, 256, 80)
+        expected = RUNTIMES[runtime].multiply(left, right, PairScales(a, b, o))
+        for of in (rounding.of_pair_product, rounding.of_wide_pair_product):
+            one = of(runtime, a, b, o)
+            assert [one(int(x), int(y)) for x, y in zip(left, right, strict=True)] == expected.tolist()
+
+
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack"])
 def test_sums_are_rounded_alike(runtime):
     rng = np.random.default_rng(3)
