@@ -67,3 +67,37 @@ def test_sums_next_to_every_threshold(name: str, kind: type, tmp_path: Path) -> 
         assert deployed is not None
         found = mismatches(deployed, np.zeros((1, *deployed.network.input_shape[1:]), kind), every=False)
         assert not [key for key, (wrong, _) in found.items() if wrong]
+
+
+@pytest.mark.parametrize("form", ["QLinearMul", "Mul"])
+def test_constants_with_which_some_features_rise_and_others_fall(form: str, tmp_path: Path) -> None:
+    rng, path, kind = np.random.default_rng(9), tmp_path / "n.onnx", np.uint8
+    for seed in range(8):
+        zeros = rng.integers(0, 256, 3)
+        a, b = (np.float32(2.0 ** rng.uniform(-6, 0)) for _ in range(2))
+        numbers = {
+            "a": a, "b": b, "c": np.float32(a * b * np.float32(2.0 ** rng.uniform(0, 7))),
+            "za": kind(zeros[0]), "zb": kind(zeros[1]), "zc": kind(zeros[2]),
+            "w": rng.integers(0, 256, (1, 6)).astype(kind),
+        }  # fmt: skip
+        numbers["w"][0, :2] = zeros[1], 255 - zeros[1]
+        if form == "QLinearMul":
+            given = ["x", "a", "za", "w", "b", "zb", "c", "zc"]
+            nodes = [helper.make_node(form, given, ["y"], domain="com.microsoft")]
+        else:
+            nodes = [
+                helper.make_node("DequantizeLinear", ["x", "a", "za"], ["r"]),
+                helper.make_node("DequantizeLinear", ["w", "b", "zb"], ["f"]),
+                helper.make_node("Mul", ["r", "f"], ["s"]),
+                helper.make_node("QuantizeLinear", ["s", "c", "zc"], ["y"]),
+            ]
+        ends = [helper.make_tensor_value_info(name, TensorProto.UINT8, [1, 6]) for name in "xy"]
+        kept = [numpy_helper.from_array(np.asarray(array), key) for key, array in numbers.items()]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], kept)
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+        deployed = read_deployed(path)
+        assert deployed is not None
+        codes = np.repeat(np.arange(256, dtype=kind)[:, None], 6, 1)
+        found = mismatches(deployed, codes, every=False)
+        assert not [key for key, (wrong, _) in found.items() if wrong], seed
