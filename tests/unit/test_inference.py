@@ -291,6 +291,21 @@ def test_lines_give_the_levels_of_a_rule(rule):
         assert "FactorFalse" in kinds
 
 
+def test_a_zero_point_in_the_values_hides_no_line():
+    """As the last layer of a network has it, whose codes are outputs."""
+    rng, zero = np.random.default_rng(6), 30
+    scales = ProductScales(np.float32(0.05), np.float32(rng.uniform(2e-3, 3e-3, 5)), np.float32(0.1))
+    weight = torch.from_numpy(rng.integers(-127, 128, (5, 40)).astype(np.float64))
+    bias = torch.from_numpy(rng.integers(-9000, 9000, 5).astype(np.float64))
+    reach = np.full(5, 700_000)
+
+    def code(acc):
+        return np.clip(RULES["tflm"].dense(acc, scales) + zero, -128, 127)
+
+    product = products.product_of(Linear(weight, bias), staircase_between(code, -reach, reach), 0, 255)
+    assert product is not None and product.line.half is not None and bool(product.line.fits.all())
+
+
 def test_loops_are_there_after_many_numbers_alone():
     worked = compiled.Worked()
     assert worked.kernels(compiled.LONG - 1) is None

@@ -233,9 +233,14 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
     # The whole range of every operand, padding included.
     above = size.clamp(min=0).sum(1) * high + size.clamp(max=0).sum(1) * low
     below = size.clamp(min=0).sum(1) * low + size.clamp(max=0).sum(1) * high
-    single = line_of(channels_of, below, above, torch.float32)
+    # Values may have a zero point in them, so that the level of a sum of 0 tells where signs change.
+    levels = torch.searchsorted(
+        staircase.thresholds.contiguous(), torch.zeros_like(staircase.base)[:, None], right=True
+    )
+    zero = int(levels.median())
+    single = line_of(channels_of, below, above, torch.float32, zero)
     fused = single is not None and single.half is None and bool(single.fits.all())
-    line = single if fused else _behind(channels_of, _factor(staircase, each, bias, below, above), below, above)
+    line = single if fused else _behind(channels_of, _factor(staircase, each, bias, below, above), below, above, zero)
     if line is None or float(line.fits.double().mean()) < _LEAST_PART:
         return None
     rest = None
@@ -270,11 +275,13 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
         return None  # another version of PyTorch, or another processor
 
 
-def _behind(channels_of: Staircase, factor: Factor | None, below: Tensor, above: Tensor) -> Line | Factor | None:
+def _behind(
+    channels_of: Staircase, factor: Factor | None, below: Tensor, above: Tensor, zero: int
+) -> Line | Factor | None:
     """How levels are found of sums that the kernel gives: by the factor, or by a line in float64 where it fits more channels."""
     if factor is not None and bool(factor.fits.all()):
         return factor
-    double = line_of(channels_of, below, above, torch.float64)
+    double = line_of(channels_of, below, above, torch.float64, zero)
     if factor is None or (double is not None and int(double.fits.sum()) >= int(factor.fits.sum())):
         return double
     return factor
