@@ -248,14 +248,10 @@ def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole
     """A function of each feature's code: row ``places[i]`` of ``tables`` ``[m, codes]``; one place stands for all."""
     places = _channels(places)
     translation.ledger.allocate(8 * tables.shape[1] * len(places))
-    falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
     low = ends_of(value.tensor)[0] - zero_of(value.tensor)
-    if bool(falling.any()):
-        # The same functions of the negative argument.
-        turned = falling[places]
-        tables = np.where(falling[:, None], tables[:, ::-1], tables)
-        if not bool(turned.all()):
-            raise OperatorError("it rises with some of its operand's features and falls with others", "split it in two")
+    if bool(np.any(np.diff(tables) < 0)):
+        # The same functions of the negative argument, those that stay where they are among them.
+        tables = tables[:, ::-1]
         sign = Scale(len(value.order), _number(-1), _number(0))
         value = translation.affine(f"{call.name}/negative", sign, (value,), value.tensor, value.order)
         low = -(low + tables.shape[1] - 1)
