@@ -40,6 +40,7 @@ SIXTEEN = (
     "mean",
     "add",
     "sub",
+    "mul",
 )
 
 

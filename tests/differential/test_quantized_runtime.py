@@ -27,7 +27,6 @@ EXPECTED = (
     "their order",
     "more floats",
     "no function of one combination",
-    "and falls",
 )
 
 

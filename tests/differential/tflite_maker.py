@@ -279,5 +279,6 @@ class RandomNetwork:
     def _mul(self, value: _Value) -> _Value:
         scale = self._scale()
         array = self.rng.integers(self.least, self.largest + 1, value.shape[-1:]).astype(self.codes)
-        other = self.file.constant(array, scale, int(self.rng.choice([self.least, self.largest])))
+        zero = 0 if self.codes == "int16" else int(self.rng.choice([self.least, self.largest]))
+        other = self.file.constant(array, scale, zero)
         return self._pair("MUL", value, other, self._near(scale * value.scale * 100))

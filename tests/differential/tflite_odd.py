@@ -125,6 +125,14 @@ class OddNetwork(RandomNetwork):
             return output, scale
         return super()._partner(value)
 
+    def _mul(self, value: _Value) -> _Value:
+        """With factors of both signs."""
+        rng, shape = self.rng, value.shape[-1:] if self.rng.random() < 0.6 else value.shape
+        scale = self._scale()
+        array = rng.integers(self.least, self.largest + 1, shape).astype(self.codes)
+        other = self.file.constant(array, scale, self._zero())
+        return self._pair("MUL", value, other, self._near(scale * value.scale * 100))
+
     def _dense(self, value: _Value) -> _Value:
         rng = self.rng
         if len(value.shape) == 4 and rng.random() < 0.1:

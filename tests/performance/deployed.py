@@ -21,11 +21,13 @@ import numpy as np
 import torch
 
 import netproof
-from netproof import Brightness, Inputs, Pixels, Settings
+from netproof import Brightness, Inputs, Pixels, Settings, Verdict
+from netproof.certificate.checker.sets import check_set
+from netproof.certificate.sets import set_certificate_of
 from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.translation import scale_of, zero_of
 from netproof.inference.plan import plan_of
-from netproof.perturbations.asked import image_of
+from netproof.perturbations.asked import SetQuery, image_of
 from netproof.processes.clock import processor_time
 
 _SEED = 7
@@ -87,17 +89,33 @@ def _best(evaluate: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> f
     return best
 
 
-def stuck(data: Path, count: int, first: int = 0) -> None:
-    """One value of an image becomes anything, at every place."""
+def stuck(data: Path, count: int, first: int = 0, certificates: Path | None = None) -> None:
+    """One value of an image becomes anything, at every place; with ``certificates`` a folder of them, each replayed."""
     network, images, labels = _images(data)
     for index in range(first, count):
         start = time.process_time()
         asked = netproof.robustness_to(network, images[index], int(labels[index]), Pixels(1))
+        assert isinstance(asked, SetQuery)
         result = netproof.verify(asked, Settings(timeout=3600))
         spent = time.process_time() - start
-        say(
-            f"image {index}: {result.verdict.for_robustness}, {result.subproblems} of {asked.count} inputs, {spent:.0f} s"
-        )
+        told = f"{result.verdict.for_robustness}, {result.subproblems} of {asked.count} inputs, {spent:.1f} s"
+        if certificates is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+            told += _replayed(asked, result, certificates / f"{index:06d}.certificate")
+        say(f"image {index}: {told}")
+
+
+def _replayed(asked: SetQuery, result: netproof.Result, path: Path) -> str:
+    """What it took to check the certificate that a file holds by now, against the network's file, which is read once more."""
+    path.write_bytes(set_certificate_of(asked, result).encoded())
+    start = time.process_time()
+    network = netproof.load(asked.network.path, runtime=asked.network.runtime)
+    checked = check_set(path, network)
+    spent = time.process_time() - start
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return (
+        f"; certificate of {path.stat().st_size} bytes replayed, {checked.evaluated} inputs evaluated and {checked.compared} "
+        f"compared, {spent:.1f} s; {most:.2f} GB so far"
+    )
 
 
 def _spectrograms(data: Path) -> tuple[netproof.Network, np.ndarray, np.ndarray]:
@@ -215,6 +233,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=20, help="images of 'stuck'")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for each question of 'wake' and 'jets'")
     parser.add_argument("--first", type=int, default=0, help="the first image of 'stuck'")
+    parser.add_argument("--certificates", type=Path, help="a folder for those of 'stuck', each of which is replayed")
     parser.add_argument("--only", type=int, nargs=2, metavar=("INPUTS", "BY"), help="one row of 'wake'")
     parser.add_argument("--piece", type=int, nargs=2, metavar=("FIRST", "END"), help="some spectrograms of 'wake'")
     parser.add_argument("--reaches", type=int, nargs="*", default=[2, 8, 32], help="of 'jets', in 1/1024")
@@ -225,7 +244,9 @@ def main() -> int:
         return 2
     for name in given.tables:
         if name == "stuck":
-            stuck(Path(folder), given.images, given.first)
+            if given.certificates is not None:
+                given.certificates.mkdir(parents=True, exist_ok=True)
+            stuck(Path(folder), given.images, given.first, given.certificates)
         elif name == "wake":
             only, piece = (None if pair is None else (pair[0], pair[1]) for pair in (given.only, given.piece))
             wake(Path(folder), given.timeout, only, piece)

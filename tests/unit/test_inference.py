@@ -211,6 +211,32 @@ def test_kernels_that_are_wrong_on_many_images_alone_are_not_given_so_many(monke
     assert same() and same(codes[:3])  # which are brought to eight
 
 
+@pytest.mark.parametrize(
+    ("many", "pieces"),
+    [(508, [512]), (384, [512]), (383, [64] * 6), (572, [512, 64]), (560, [512, 64]), (20, [8, 8, 1, 1, 1, 1])],
+)
+def test_what_is_left_over_is_filled_up_where_little_is_missing(many, pieces, monkeypatch):
+    map_ = Convolution(torch.ones(2, 1, 3, 3).double(), None, (1, 5, 5), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    staircase = Staircase(300.0 * torch.arange(1, 8, dtype=torch.float64).repeat(2, 1), torch.zeros(2).double())
+    product = products.product_of(map_, staircase, 0, 255)
+    assert product is not None
+    codes = torch.randint(0, 256, (many, 1, 5, 5), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    product(codes)  # which tries the kernels
+    if not all(product._right[5, 5, 0, 0, torch.get_num_threads()].values()):
+        pytest.skip("a kernel of this processor is wrong on some numbers of images")
+    given: list[int] = []
+    true = products.Product._convolved
+
+    def watched(self, x, slope, bias, padding, kind):
+        given.append(len(x))
+        return true(self, x, slope, bias, padding, kind)
+
+    monkeypatch.setattr(products.Product, "_convolved", watched)
+    wanted = staircase.evaluate(map_.forward(codes.double().flatten(1)))
+    assert torch.equal(product(codes).double().flatten(1), wanted)
+    assert given == pieces
+
+
 @pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack"])
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith(_QUICK)])
@@ -263,6 +289,21 @@ def test_lines_give_the_levels_of_a_rule(rule):
     assert "LineFalse" in kinds or "LineTrue" in kinds
     if rule == "xnnpack":
         assert "FactorFalse" in kinds
+
+
+def test_a_zero_point_in_the_values_hides_no_line():
+    """As the last layer of a network has it, whose codes are outputs."""
+    rng, zero = np.random.default_rng(6), 30
+    scales = ProductScales(np.float32(0.05), np.float32(rng.uniform(2e-3, 3e-3, 5)), np.float32(0.1))
+    weight = torch.from_numpy(rng.integers(-127, 128, (5, 40)).astype(np.float64))
+    bias = torch.from_numpy(rng.integers(-9000, 9000, 5).astype(np.float64))
+    reach = np.full(5, 700_000)
+
+    def code(acc):
+        return np.clip(RULES["tflm"].dense(acc, scales) + zero, -128, 127)
+
+    product = products.product_of(Linear(weight, bias), staircase_between(code, -reach, reach), 0, 255)
+    assert product is not None and product.line.half is not None and bool(product.line.fits.all())
 
 
 def test_loops_are_there_after_many_numbers_alone():

@@ -51,6 +51,45 @@ def scales(x: float, w: float, y: float) -> products.ProductScales:
     return products.ProductScales(np.float32(x), np.array([w], np.float32), np.float32(y))
 
 
+def rounded_up_to_two() -> tuple[np.float32, np.float32]:
+    """Two scales whose product is below 2, and 2 in float32."""
+    rng = np.random.default_rng(0)
+    while True:
+        a = np.float32(rng.uniform(1, 2))
+        b = np.float32(2 / a)
+        if a * b == 2 and float(a) * float(b) < 2:
+            return a, b
+
+
+def test_the_precision_of_a_product_of_scales_shows_in_halves():
+    a, b = rounded_up_to_two()
+    acc = np.array([[-6, -2, 2, 6]])
+    of = scales(a, b, 8.0)
+    # A quarter, and a little less; that goes through a shift of one bit, which takes halves away from 0.
+    assert products.twice_rounded(acc, of).tolist() == [[-2, -1, 1, 2]]
+    assert products.twice_rounded_by_single(acc, of).tolist() == [[-2, -1, 1, 2]]
+    half = scales(a, b, 4.0)
+    assert products.twice_rounded(acc - 1, half).tolist() == [[-4, -2, 1, 3]]
+    assert products.twice_rounded_by_single(acc - 1, half).tolist() == [[-3, -1, 1, 3]]
+    pair = pairs.PairScales(a, b, np.float32(4))
+    one, many = np.ones(1, np.int64), acc[0] - 1
+    assert pairs.multiplied_in_fixed_point(many, one, pair).tolist() == [-4, -2, 1, 3]
+    assert pairs.multiplied_by_single(many, one, pair).tolist() == [-3, -1, 1, 3]
+    # LiteRT's reference kernels take the product in float32 for codes of uint8 alone.
+    litert = RUNTIMES["litert-ref"]
+    assert litert.multiply is pairs.multiplied_by_single
+    assert (
+        litert.convolution_of_bytes is products.twice_rounded_by_single
+        and RUNTIMES["tflm"].convolution_of_bytes is None
+    )
+
+
+def test_a_shift_is_that_of_either_precision():
+    a, b = rounded_up_to_two()
+    assert products.shifts_left(scales(a, b, 1.0)).tolist() == [2]
+    assert products.shifts_left(scales(a, 0.75, 1.0)).tolist() == [max(0, int(np.frexp(float(a) * 0.75)[1]))]
+
+
 def test_ties_tell_the_rules_apart():
     acc = np.array([[-5, -3, -1, 1, 3, 5]])
     half = scales(0.5, 1.0, 1.0)

@@ -130,8 +130,13 @@ def _bounds(staircase: Staircase, low: Tensor, high: Tensor) -> _Bounds:
     return _Bounds(level, least, most)
 
 
-def line_of(staircase: Staircase, low: Tensor, high: Tensor, floats: torch.dtype) -> Line | None:
-    """A line that computes a staircase of ``C`` channels on sums from ``low`` to ``high`` ``[C]``; None where none is found."""
+def line_of(
+    staircase: Staircase, low: Tensor, high: Tensor, floats: torch.dtype, zero: int | None = None
+) -> Line | None:
+    """A line that computes a staircase of ``C`` channels on sums from ``low`` to ``high`` ``[C]``; None where none is found.
+
+    ``zero`` is the level at which what is rounded changes its sign: where the value is 0, by default.
+    """
     if staircase.levels == 0:
         return None
     bounds = _bounds(staircase, low, high)
@@ -139,8 +144,7 @@ def line_of(staircase: Staircase, low: Tensor, high: Tensor, floats: torch.dtype
     one = _one_line(bounds, size, floats)
     if bool(one.fits.all()):
         return one
-    # The level of a sum of 0 is where the sign changes, but for the base.
-    zero = -int(staircase.base[0])
+    zero = -int(staircase.base[0]) if zero is None else zero
     if bool((staircase.base != staircase.base[0]).any()) or not 0 < zero < staircase.levels:
         return one
     two = _two_lines(bounds, size, zero, floats)

@@ -38,8 +38,12 @@ from netproof.formats.tflite.translation import (
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
 
+#: products of scales are below it, in float32 as well
+_LARGEST = 2.0**127
 #: bytes that finding one threshold takes
 _TEMPORARY = 96
+#: of 16-bit codes, the ratios of scales within which kernels take sums at all, and products stay within 32 bits, in float32 as well
+_WIDE_SUMS, _WIDE_PRODUCTS = (0.0, 2.0**14), (0.0, 1 - 2.0**-22)
 
 
 def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
@@ -53,7 +57,11 @@ def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple
     if call.is_value(0) and call.is_value(1):
         return _of_values(translation, call, function, signs, scales, limits)
     number = 0 if call.is_value(0) else 1
-    constant = call.constant(1 - number, call.output.kind)
+    constant = _spread(call, number)
+    if signs[1] == 0 and (call.output.kind == "INT16" or constant.min() < 0 < constant.max()):
+        return _of_products(translation, call, function, number, constant, scales, limits)
+    if call.output.kind == "INT16":
+        return _of_wide_value(translation, call, number, constant, signs, scales, limits)
     return _with_constant(translation, call, function, number, constant, scales, limits)
 
 
@@ -122,14 +130,64 @@ def _of_wide_values(
         parts += [line] if steps is None else [line, steps]
         kept += [signs[number]] * (1 if steps is None else 2)
     total = translation.affine(call.name, Sum(tuple(kept)), tuple(parts), call.output, order)
+    return _brought_back(translation, call, total, rule.result, limits)
+
+
+def _of_wide_value(
+    translation: Translation,
+    call: Call,
+    number: int,
+    constant: Whole,
+    signs: tuple[int, int],
+    scales: PairScales,
+    limits: tuple[int, int],
+) -> Value:
+    """The same of one value and a constant, which is a number that is added to each feature."""
+    rule, value = WideSum(scales), call.value(number)
+    line, steps = _line_and_steps(translation, f"{call.name}/{number}", value, rule, number)
+    parts = (line,) if steps is None else (line, steps)
+    both = translation.affine(f"{call.name}/sum", Sum((signs[number],) * len(parts)), parts, call.output, value.order)
+    added = torch.from_numpy(_channels(signs[1 - number] * rule.operand(constant, 1 - number)).astype(np.float64))
+    shifted = Scale(len(value.order), _number(1), added)
+    total = translation.affine(call.name, shifted, (both,), call.output, value.order)
+    return _brought_back(translation, call, total, rule.result, limits)
+
+
+def _of_products(
+    translation: Translation,
+    call: Call,
+    function: Pairwise,
+    number: int,
+    constant: Whole,
+    scales: PairScales,
+    limits: tuple[int, int],
+) -> Value:
+    """Products with a constant as they are, and one staircase of all of them, in whichever direction each goes.
+
+    Where all go in one, a staircase for each number of the constant has the tighter hull.
+    """
+    value = call.value(number)
+    factors = torch.from_numpy(_channels(constant).astype(np.float64))
+    operator = Scale(len(value.order), factors, _number(0))
+    products = translation.affine(call.name, operator, (value,), call.output, value.order)
+
+    def rounded(product: Whole) -> Whole:
+        return function(product, np.ones(1, np.int64), scales)
+
+    return _brought_back(translation, call, products, rounded, limits)
+
+
+def _brought_back(
+    translation: Translation, call: Call, total: Value, rule: Callable[[Whole], Whole], limits: tuple[int, int]
+) -> Value:
+    """Codes of whole numbers by one rule for all features."""
     low, high = (np.array([int(end)]) for end in (total.low.min(), total.high.max()))
-    if max(abs(int(low[0])), abs(int(high[0]))) << rule.shift >= 1 << 31:
-        raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
 
     def code(sums: Whole) -> Whole:
-        return clamped(rule.result(sums), call.output, limits)
+        return clamped(rule(sums), call.output, limits)
 
-    translation.ledger.allocate(_TEMPORARY << 16)
+    least, most = ends_of(call.output)
+    translation.ledger.allocate(_TEMPORARY * (most - least + 1))
     return translation.steps(f"{call.name}/codes", staircase_between(code, low, high), total, call.output)
 
 
@@ -156,24 +214,29 @@ def _number(number: int) -> torch.Tensor:
     return torch.tensor([float(number)], dtype=torch.float64)
 
 
+def _spread(call: Call, number: int) -> Whole:
+    """The constant beside the operand ``number``: one for all features, or of each of them, in the order of the node."""
+    value, constant = call.value(number), call.constant(1 - number, call.output.kind)
+    assert constant.data is not None
+    if value.shape != call.output.shape or np.broadcast_shapes(value.shape, constant.shape) != value.shape:
+        raise OperatorError(f"a constant of shape {constant.shape} with a value {value.shape}", "convert it again")
+    kept = constant.data.astype(np.int64) - zero_of(constant)
+    return kept.reshape(1) if kept.size == 1 else np.broadcast_to(kept, value.shape).reshape(-1)[value.order]
+
+
 def _with_constant(
     translation: Translation,
     call: Call,
     function: Pairwise,
     number: int,
-    constant: TensorInfo,
+    constant: Whole,
     scales: PairScales,
     limits: tuple[int, int],
 ) -> Value:
+    """One function for each number of a constant."""
     value = call.value(number)
-    assert constant.data is not None
-    if value.shape != call.output.shape or np.broadcast_shapes(value.shape, constant.shape) != value.shape:
-        raise OperatorError(f"a constant of shape {constant.shape} with a value {value.shape}", "convert it again")
-    # One function for each constant: of all features, or of each of them, in the order of the node.
-    kept = constant.data.astype(np.int64) - zero_of(constant)
-    spread = kept.reshape(1) if kept.size == 1 else np.broadcast_to(kept, value.shape).reshape(-1)[value.order]
     codes = codes_of(value.tensor) - zero_of(value.tensor)
-    numbers, places = np.unique(spread, return_inverse=True)
+    numbers, places = np.unique(constant, return_inverse=True)
     translation.ledger.allocate(_TEMPORARY * len(numbers) * len(codes))
     rows, columns = np.broadcast_arrays(numbers[:, None], codes[None])
     first, second = (columns, rows) if number == 0 else (rows, columns)
@@ -185,14 +248,10 @@ def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole
     """A function of each feature's code: row ``places[i]`` of ``tables`` ``[m, codes]``; one place stands for all."""
     places = _channels(places)
     translation.ledger.allocate(8 * tables.shape[1] * len(places))
-    falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
     low = ends_of(value.tensor)[0] - zero_of(value.tensor)
-    if bool(falling.any()):
-        # The same functions of the negative argument.
-        turned = falling[places]
-        tables = np.where(falling[:, None], tables[:, ::-1], tables)
-        if not bool(turned.all()):
-            raise OperatorError("it rises with some of its operand's features and falls with others", "split it in two")
+    if bool(np.any(np.diff(tables) < 0)):
+        # The same functions of the negative argument, those that stay where they are among them.
+        tables = tables[:, ::-1]
         sign = Scale(len(value.order), _number(-1), _number(0))
         value = translation.affine(f"{call.name}/negative", sign, (value,), value.tensor, value.order)
         low = -(low + tables.shape[1] - 1)
@@ -202,8 +261,8 @@ def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole
     return translation.steps(call.name, found, value, call.output)
 
 
-def _channels(places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """One place for each run of equal ones, where all runs are of one length."""
+def _channels(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each run of equal ones, where all runs are of one length."""
     count = 1 + int(np.count_nonzero(np.diff(places)))
     if len(places) % count:
         return places
@@ -243,8 +302,11 @@ def _is_wide(translation: Translation, call: Call) -> bool:
 def multiply(translation: Translation, call: Call) -> Value:
     tensors = [call.operand(number) for number in (0, 1)]
     product = np.prod([float(scale_of(tensor)) for tensor in tensors if tensor is not None])
+    if not product < _LARGEST:
+        raise OperatorError(f"scales whose product is {product:g}, which is beyond float32", "quantize it again")
     ratio = float(product / float(scale_of(call.output)))
-    _check_ratio(translation, "the product of its operands has", ratio, translation.runtime.product_scales)
+    limits = _WIDE_PRODUCTS if call.output.kind == "INT16" else translation.runtime.product_scales
+    _check_ratio(translation, "the product of its operands has", ratio, limits)
     return _pair(translation, call, translation.runtime.multiply, (1, 0))
 
 
@@ -253,7 +315,8 @@ def _check_ratios(translation: Translation, call: Call) -> None:
         tensor = call.operand(number)
         if tensor is not None:
             ratio = scale_of(tensor) / scale_of(call.output)
-            _check_ratio(translation, f"operand {number} has", float(ratio), translation.runtime.pair_scales)
+            limits = _WIDE_SUMS if call.output.kind == "INT16" else translation.runtime.pair_scales
+            _check_ratio(translation, f"operand {number} has", float(ratio), limits)
 
 
 def _check_ratio(translation: Translation, what: str, ratio: float, limits: tuple[float, float]) -> None:

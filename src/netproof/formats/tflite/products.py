@@ -212,7 +212,9 @@ def _convolved(
     value = translation.arranged(value, channels_first(value.shape))
     sums = translation.sums(call.name, operator, value, call.output, channels_first(call.output.shape))
     scales = ProductScales(scale_of(value.tensor), scale, scale_of(call.output))
-    return _requantized(translation, call, sums, outputs, scales, translation.runtime.convolution, field)
+    runtime = translation.runtime
+    of_bytes = runtime.convolution_of_bytes if value.tensor.kind == "UINT8" else None
+    return _requantized(translation, call, sums, outputs, scales, of_bytes or runtime.convolution, field)
 
 
 def fully_connected(translation: Translation, call: Call) -> Value:

@@ -68,7 +68,7 @@ OPERATORS: dict[str, Callable[[Translation, Call], Value]] = {
 _SOFTMAX = "SOFTMAX"
 #: operators that were compared on codes of int16
 _OF_16_BITS = frozenset(
-    ("ADD", "AVERAGE_POOL_2D", "QUANTIZE", "MEAN", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED", "MAX_POOL_2D", "PAD", "RELU", "RELU6",
+    ("ADD", "AVERAGE_POOL_2D", "QUANTIZE", "MEAN", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED", "MAX_POOL_2D", "MUL", "PAD", "RELU", "RELU6",
      "RESHAPE", "SQUEEZE", "SUB", "TRANSPOSE")
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from netproof.certificate.second_reading.reading import Floats, Pairwise, Steps,
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
 from netproof.certificate.second_reading.tflite.rounding import Round, limits
-from netproof.certificate.second_reading.tflite.values import Value, check_shape, same_codes
+from netproof.certificate.second_reading.tflite.values import Order, Value, check_shape, same_codes
 
 if TYPE_CHECKING:
     from netproof.certificate.second_reading.tflite.read import Reader
@@ -28,11 +28,9 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
     if len(tensors) != 2 or any(len(tensor.scale) != 1 for tensor in tensors):
         raise UnknownFormError(f"{operation.name} of tensors that are not two of one scale each")
     known = [number in reader.values for number in operation.inputs]
-    if output.kind == "<i2":
-        if not all(known):
-            raise UnknownFormError(f"{operation.name} of codes of 16 bits and a constant")
+    if output.kind == "<i2" and all(known):
         return _wide_pair(reader, operation, output, tensors)
-    rule = _RULES[operation.name](reader.runtime, tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    rule = _rule(reader.runtime, operation, tensors, output)
     zero = output.zero[0]
     low, high = limits(operation.option(0, "b"), reader.runtime, output)
 
@@ -47,8 +45,19 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
         raise UnknownFormError(f"a constant of {operation.name}")
     numbers = constant.data.astype(np.int64) - constant.zero[0]
     spread = np.broadcast_to(numbers, value.tensor.shape).reshape(-1)[value.order]
+    if operation.name == "MUL" and (output.kind == "<i2" or spread.min() < 0 < spread.max()):
+        return _products(reader, operation, output, value, spread, lambda product: rule(product, 1))
+    if output.kind == "<i2":
+        return _wide_value(reader, operation, output, tensors, at, spread)
     each = [_with(both, int(number), at) for number in _runs(spread)]
     return _stepped(reader, value, output, each)
+
+
+def _rule(runtime: str, operation: Operation, tensors: Sequence[Tensor], output: Tensor) -> Pairwise:
+    """What is computed of two codes, before it is clamped."""
+    scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    wide = output.kind == "<i2" and operation.name == "MUL"
+    return (rounding.of_wide_pair_product if wide else _RULES[operation.name])(runtime, *scales)
 
 
 def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairwise) -> Value:
@@ -69,9 +78,9 @@ def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairw
 
 def _wide_pair(reader: Reader, operation: Operation, output: Tensor, tensors: Sequence[Tensor]) -> Value:
     """A sum or difference of codes of 16 bits: of each operand a line and steps, then one more rounding."""
-    scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
-    first, second, last = rounding.of_wide_sum(reader.runtime, *scales, operation.option(1, "B", 1) == 0)
-    sign = 1 if operation.name == "ADD" else -1
+    if operation.name == "MUL":
+        raise UnknownFormError("MUL of two values that are multiplied")
+    (first, second, last), sign = _wide_rule(reader, operation, output, tensors)
     a, b = (reader.value(operation, number) for number in (0, 1))
     if not a.tensor.shape == b.tensor.shape == output.shape:
         raise UnknownFormError(f"{operation.name} of two shapes")
@@ -81,15 +90,40 @@ def _wide_pair(reader: Reader, operation: Operation, output: Tensor, tensors: Se
         other = reader.reading.add_map(lambda x, absolute: x[0][:, place], other)
     if other == a.part:
         raise UnknownFormError(f"{operation.name} of a value and itself")
+    total = _added(reader, output.ends, [(a.part, first, 1), (other, second, sign)], np.zeros(1))
+    return reader.stepped(total, [last], output, operation.option(0, "b"), a.order)
+
+
+def _wide_rule(
+    reader: Reader, operation: Operation, output: Tensor, tensors: Sequence[Tensor]
+) -> tuple[tuple[Round, Round, Round], int]:
+    scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    found = rounding.of_wide_sum(reader.runtime, *scales, operation.option(1, "B", 1) == 0)
+    return found, 1 if operation.name == "ADD" else -1
+
+
+def _wide_value(
+    reader: Reader, operation: Operation, output: Tensor, tensors: Sequence[Tensor], at: int, constant: Order
+) -> Value:
+    """A sum or difference of codes of 16 bits and a constant, of which each feature has a number of its own added."""
+    (*both, last), sign = _wide_rule(reader, operation, output, tensors)
+    directions = (1, sign)
+    numbers = [directions[1 - at] * both[1 - at](int(number)) for number in constant]
+    value = reader.value(operation, at)
+    total = _added(reader, output.ends, [(value.part, both[at], directions[at])], np.array(numbers, np.float64))
+    return reader.stepped(total, [last], output, operation.option(0, "b"), value.order)
+
+
+def _added(reader: Reader, ends: tuple[int, int], counted: Sequence[tuple[int, Round, int]], offset: Floats) -> int:
+    """What parts count for, added or taken off, and an offset."""
     parts: list[int] = []
     factors: list[int] = []
-    offset = 0
-    for part, one, direction in ((a.part, first, 1), (other, second, sign)):
-        slope, start, rest = _line(one, output.ends)
+    for part, one, direction in counted:
+        slope, start, rest = _line(one, ends)
         parts.append(part)
         factors.append(direction * slope)
         if rest is None:
-            offset += direction * start
+            offset = offset + direction * start
         else:
             parts.append(reader.reading.add_steps(rest, part))
             factors.append(direction)
@@ -98,7 +132,19 @@ def _wide_pair(reader: Reader, operation: Operation, output: Tensor, tensors: Se
         added = sum(abs(f) * v if absolute else f * v for f, v in zip(factors, x, strict=True))
         return np.asarray(added if absolute else added + offset)
 
-    return reader.stepped(reader.reading.add_map(total, *parts), [last], output, operation.option(0, "b"), a.order)
+    return reader.reading.add_map(total, *parts)
+
+
+def _products(
+    reader: Reader, operation: Operation, output: Tensor, value: Value, constant: Order, rule: Round
+) -> Value:
+    """Products with a constant, of which all are rounded alike."""
+
+    def product(x: Sequence[Floats], absolute: bool) -> Floats:
+        return np.asarray(x[0] * (np.abs(constant) if absolute else constant))
+
+    part = reader.reading.add_map(product, value.part)
+    return reader.stepped(part, [rule], output, operation.option(0, "b"), value.order)
 
 
 def _line(one: Round, ends: tuple[int, int]) -> tuple[int, int, Steps | None]:

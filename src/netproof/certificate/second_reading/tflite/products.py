@@ -10,7 +10,7 @@ import numpy as np
 
 from netproof.certificate.second_reading.reading import Floats, Map, UnknownFormError
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
-from netproof.certificate.second_reading.tflite.rounding import Round, of_product, of_wide_product
+from netproof.certificate.second_reading.tflite.rounding import Round, of_byte_product, of_product, of_wide_product
 from netproof.certificate.second_reading.tflite.values import Value, channels_first, check_shape, flat, same_codes
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _bias(reader: Reader, operation: Operation, outputs: int) -> Floats:
 
 def _product(reader: Reader, operation: Operation, value: Value, output: Tensor, map_: Map, activation: int) -> Value:
     weight, dense = _stored(reader, operation), operation.name == "FULLY_CONNECTED"
-    rule = of_wide_product if output.kind == "<i2" else of_product
+    rule = {"<i2": of_wide_product, "<u1": of_byte_product}.get(output.kind, of_product)
     rounds = [
         rule(reader.runtime, dense, len(weight.scale) > 1, value.tensor.scale[0], scale, output.scale[0])
         for scale in weight.scale

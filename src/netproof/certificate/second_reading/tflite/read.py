@@ -43,6 +43,7 @@ _OF_16_BITS = frozenset(
         "DEPTHWISE_CONV_2D",
         "FULLY_CONNECTED",
         "MEAN",
+        "MUL",
         "QUANTIZE",
         "RELU",
         "RELU6",

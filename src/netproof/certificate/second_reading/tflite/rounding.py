@@ -16,6 +16,8 @@ Round = Callable[[int], int]
 
 def _fixed(real: float) -> tuple[int, int]:
     """A 31-bit whole number and an exponent."""
+    if not math.isfinite(real):
+        raise UnknownFormError("scales whose product float32 does not hold")
     part, exponent = math.frexp(real)
     whole = int(part * 2.0**31 + 0.5)
     if whole == 1 << 31:
@@ -54,6 +56,16 @@ def of_product(
     elif runtime not in ("tflm", "tflm-single-product", "litert-ref"):
         raise UnknownFormError(f"the runtime '{runtime[:40]}'")
     whole, exponent = _fixed(real)
+    return lambda value: _twice(value, whole, exponent)
+
+
+def of_byte_product(
+    runtime: str, dense: bool, channel: bool, input_: np.float32, weight: np.float32, output: np.float32
+) -> Round:
+    """The same of sums of codes without a sign: reference kernels of convolutions multiply the first two scales in float32."""
+    if dense or runtime != "litert-ref":
+        return of_product(runtime, dense, channel, input_, weight, output)
+    whole, exponent = _fixed(float(np.float32(input_ * weight)) / float(output))
     return lambda value: _twice(value, whole, exponent)
 
 
@@ -104,6 +116,8 @@ def of_wide_sum(
     if runtime == "litert-ref" and not stated and all(math.frexp(scale)[0] == 0.5 for scale in scales):
         raise UnknownFormError("a sum of codes of 16 bits whose scales are powers of two")
     twice = 2 * max(scales[:2])
+    if twice >= 2.0**15 * scales[2]:
+        raise UnknownFormError("a sum of codes of 16 bits that is scaled up")
     left, right = _fixed(scales[0] / twice), _fixed(scales[1] / twice)
     both = _fixed(twice / (2.0**15 * scales[2]))
     return (
@@ -117,8 +131,20 @@ def of_pair_product(
     runtime: str, first: np.float32, second: np.float32, output: np.float32
 ) -> Callable[[int, int], int]:
     """The rounding of a product of two values with these scales."""
+    if runtime == "litert-ref":
+        whole, exponent = _fixed(float(np.float32(np.float32(first * second) / output)))
+        return lambda a, b: _twice(a * b, whole, exponent)
     one = of_product(runtime if runtime == "xnnpack" else "tflm", False, False, first, second, output)
     return lambda a, b: one(a * b)
+
+
+def of_wide_pair_product(
+    runtime: str, first: np.float32, second: np.float32, output: np.float32
+) -> Callable[[int, int], int]:
+    """The same of codes of 16 bits, whose products have 32 bits no longer where they are scaled up."""
+    if float(first) * float(second) >= (1 - 2.0**-22) * float(output):
+        raise UnknownFormError("a product of codes of 16 bits that is scaled up")
+    return of_pair_product(runtime, first, second, output)
 
 
 def of_mean(runtime: str, count: int, input_: np.float32, output: np.float32) -> Round:

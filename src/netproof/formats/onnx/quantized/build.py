@@ -107,12 +107,13 @@ class Build:
         falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
         value: Sums = codes
         if bool(falling.any()):
-            if not bool(falling[places].all()):
-                raise NodeError("it rises with some of its operand's features and falls with others", "split it in two")
-            tables = tables[:, ::-1]
-            sign = Scale(codes.size, single(-1), single(0))
-            value = self.affine(f"{name}/negative", sign, (codes,), codes.shape)
-            first = -(first + 255)
+            # The same functions of what is mirrored at the middle of the codes, where they fall.
+            turned = falling[places]
+            tables = np.where(falling[:, None], tables[:, ::-1], tables)
+            sign, shift = (
+                torch.from_numpy(np.where(turned, end, start)) for end, start in ((-1.0, 1.0), (2.0 * first + 255, 0.0))
+            )
+            value = self.affine(f"{name}/turned", Scale(codes.size, sign, shift), (codes,), codes.shape)
         found = staircase_of_table(tables[places], first)
         if found is None:
             raise NodeError("it neither rises nor falls throughout", "only functions that keep an order are known")

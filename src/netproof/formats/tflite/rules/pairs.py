@@ -54,7 +54,8 @@ def subtracted_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:
 class WideSum:
     """A sum or difference of 16-bit codes by the reference kernel of TensorFlow Lite, and Micro's, in three functions.
 
-    Both operands are shifted by 15 bits and scaled to twice the larger scale, and what comes of adding them is scaled to the result's.
+    Both operands are shifted by 15 bits and scaled to twice the larger scale, and what comes of adding them is scaled to the result's,
+    by less than 1: kernels take no other factor.
     """
 
     scales: PairScales
@@ -74,11 +75,6 @@ class WideSum:
         multiplier, exponent = self._factors()
         return scaled_twice_rounded(sums, multiplier[2], exponent[2])
 
-    @property
-    def shift(self) -> int:
-        """By how many bits a sum is shifted to the left before the last product: it has to fit in 32 bits then."""
-        return max(int(self._factors()[1][2]), 0)
-
 
 def added_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
     """A sum of 16-bit codes."""
@@ -93,8 +89,16 @@ def subtracted_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
 
 
 def multiplied_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:
-    """The product of the codes, scaled as a sum of products is."""
-    scale = float(scales.first) * float(scales.second) / float(scales.output)
+    """TensorFlow Lite Micro: the product of the codes, scaled as a sum of products is."""
+    return _multiplied(a, b, float(scales.first) * float(scales.second) / float(scales.output))
+
+
+def multiplied_by_single(a: Whole, b: Whole, scales: PairScales) -> Whole:
+    """LiteRT's reference kernel: the same with a scale that is computed in float32."""
+    return _multiplied(a, b, float(np.float32(scales.first * scales.second / scales.output)))
+
+
+def _multiplied(a: Whole, b: Whole, scale: float) -> Whole:
     multiplier, exponent = multipliers(np.array([scale]))
     return scaled_twice_rounded(a * b, multiplier[0], exponent[0])
 

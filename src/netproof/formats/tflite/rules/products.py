@@ -52,7 +52,10 @@ def twice_rounded(acc: Whole, scales: ProductScales) -> Whole:
 
 
 def twice_rounded_by_single(acc: Whole, scales: ProductScales) -> Whole:
-    """The same with a scale whose first product is taken in float32: sources of tensorflow/lite since 2025, per tensor."""
+    """The same with a scale whose first product is taken in float32.
+
+    Sources of tensorflow/lite since 2025, FULLY_CONNECTED per tensor; LiteRT's reference kernels, convolutions of uint8.
+    """
     multiplier, exponent = multipliers(scales.by_single_product())
     return scaled_twice_rounded(acc, multiplier[:, None], exponent[:, None])
 
@@ -83,8 +86,9 @@ def rounded_by_15_bits(acc: Whole, scales: ProductScales) -> Whole:
 
 
 def shifts_left(scales: ProductScales) -> Whole:
-    """``[C]``, by how many bits a sum is shifted to the left before the product: the result has to fit in 32 bits."""
-    return np.maximum(multipliers(scales.in_double())[1], 0)
+    """``[C]``, by how many bits a sum is shifted to the left before the product at most: the result has to fit in 32 bits."""
+    exponents = [multipliers(scale)[1] for scale in (scales.in_double(), scales.by_single_product())]
+    return np.maximum(np.maximum(*exponents), 0)
 
 
 #: sums ``[n]`` of codes less their zero point, how many were added, scale of the operand, scale of the result

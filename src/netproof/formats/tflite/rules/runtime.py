@@ -22,6 +22,7 @@ class Runtime:
     name, title : for the command line, and in words
     source : where its rule is from, and with which versions it was compared
     convolution, dense, dense_per_channel : the rounding of sums of products; ``dense`` is FULLY_CONNECTED's
+    convolution_of_bytes : of convolutions of uint8, None where it is ``convolution``
     add, subtract, multiply : of two values
     rescale : QUANTIZE of codes to codes of the same type; of another one all take :func:`pairs.rescaled_in_fixed_point`
     average : MEAN over the places of an image, None where its integers are not known
@@ -56,6 +57,7 @@ class Runtime:
     softmax: softmax.Softmax
     limit: products.Limit = products.limit_away
     alternative: products.Rounding | None = None
+    convolution_of_bytes: products.Rounding | None = None
     wide: products.Rounding = products.rounded_by_15_bits
     wide_dense: products.Rounding = products.rounded_by_15_bits
     kinds: tuple[str, ...] = ("INT8", "INT16")
@@ -126,8 +128,10 @@ _RUNTIMES = (
         name="litert-ref",
         title="LiteRT with its reference kernels",
         source="ai-edge-litert 2.3.0, BUILTIN_REF",
+        convolution_of_bytes=products.twice_rounded_by_single,
         dense=products.halves_away_in_double,
         dense_per_channel=products.halves_away_in_double,
+        multiply=pairs.multiplied_by_single,
         logistic=tables.logistic_rounded,
         tanh=tables.tanh_rounded,
         alternative=None,
