@@ -178,11 +178,11 @@ class Grown:
         self.asked.append((cells, seeds))
 
 
-#: of ReLUs of two and three features: parts by the signs of the second and of the last one
+#: of ReLUs of two and three features: parts by the signs of the second feature and of the first one of the second ReLU
 PARTED = DividedEnd(
-    2, 1, True, 0.5, np.array([1, 2, 4]), np.array([[-1, 0, 0], [1, 0, -1], [1, 0, 1]], np.int8),
+    2, 1, True, 0.5, np.array([1, 2, 4]), np.array([[-1, 0, 0], [1, -1, 0], [1, 1, 0]], np.int8),
     np.array([[0.125, 0.25, 0.5], [0.5, 0.75, 1.0], [0.0, 0.25, 0.125]], np.float32),
-    np.array([[1.5, 0.0, 0.0], [2.5, 0.0, 3.5], [4.5, 0.0, 5.5]], np.float32),
+    np.array([[1.5, 0.0, 0.0], [2.5, 3.5, 0.0], [4.5, 5.5, 0.0]], np.float32),
 )  # fmt: skip
 #: another one that is one part
 WHOLE = DividedEnd(
@@ -212,7 +212,7 @@ def test_parts_are_the_record_of_a_tree(monkeypatch):
     assert [seed.open.tolist() for seed in seeds] == [[1, 2, 4], [3]] and all(seed.sides == {} for seed in seeds)
     assert found == [seeds[0], None]
     # The most parts name the second feature of the first ReLU; the upper half is split once more.
-    assert trace.splits == {0: (0, 1, 0.0, 1, 2), 2: (1, 2, 0.0, 3, 4)} and trace.sizes == (2, 3, 2)
+    assert trace.splits == {0: (0, 1, 0.0, 1, 2), 2: (1, 0, 0.0, 3, 4)} and trace.sizes == (2, 3, 2)
     assert sorted(trace.refuted) == [1, 3, 4, 5] and {one.means for one in trace.refuted.values()} == {"signs"}
     assert [trace.refuted[n].slope.tolist() for n in (1, 3, 4, 5)] == [*PARTED.slope.tolist(), [1.0]]
     assert [trace.refuted[n].added.tolist() for n in (1, 3, 4, 5)] == [*PARTED.added.tolist(), [0.0]]
@@ -232,6 +232,6 @@ def test_parts_are_found_until_the_deadline(monkeypatch):
     with pytest.raises(NoEvidenceError, match=r"^late: "):
         tool._grown(maker, cells_of([(-1.0, 1.0)]), [(Lemma(3, 0, 1, 0.5), PARTED)], 0)  # type: ignore[arg-type]
     # Parts are about features that are there.
-    far = replace(PARTED, unstable=np.array([1, 2, 5]))
+    far = replace(PARTED, unstable=np.array([1, 5, 4]))
     with pytest.raises(FormatError, match="not there"):
         tool._Parts((2, 3), 1, Deadline("q")).divided(far)
