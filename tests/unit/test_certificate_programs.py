@@ -135,6 +135,15 @@ def test_the_program_is_the_relaxation_of_the_cell(solver, evaluation):
     assert len(rows_of(model)) == BEFORE + 2
 
 
+def test_what_is_off_gives_0(solver, evaluation):
+    cell = CELL.take(np.zeros(1, np.int64))
+    cell.high[0][0, 2] = -0.5
+    tool.Programs(evaluation).solved(cell, 0, GOAL, 2, LATE)
+    ((model, *_),) = solver.asked
+    assert (model.lower[4], model.upper[4]) == (0.0, 0.0) and (model.lower[10], model.upper[10]) == (-4.0, -0.5)
+    assert len(rows_of(model)) == BEFORE + 2
+
+
 def test_values_that_are_used_twice_are_followed(solver):
     made = Builder([1, 2], dtype=np.float64)
     first = made.node("Relu", made.node("Add", "x", made.constant([0.25, -0.5])))
