@@ -32,7 +32,7 @@ def columns_of_graph(x: np.ndarray) -> np.ndarray:
     """Eight features, some of them those of the network times a power of two."""
     n = columns_of_network(x)
     return np.stack(
-        [2 * n[:, 3], n[:, 2], 4 * n[:, 0], n[:, 1] / 2, n[:, 3], 8 * n[:, 6], x[:, 1] - x[:, 0], np.full(len(x), np.inf)], 1
+        [2 * n[:, 3], n[:, 2], 4 * n[:, 0], n[:, 1] / 2, n[:, 3] / 4, 8 * n[:, 6], x[:, 1] - x[:, 0], np.full(len(x), np.inf)], 1
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_splits_are_where_the_values_are(compared):
         1: (1, 0, 3.0, 3, 4),
         2: (1, 1, 0.0, 5, 6),
         3: (1, 2, 0.0, 8, 7),
-        5: (1, 0, 1.5, 11, 12),
+        5: (1, 0, 6.0, 11, 12),
         6: (0, 1, -2.0, 13, 14),
         8: (0, 0, 0.25, 17, 18),
     }
