@@ -28,9 +28,10 @@ class Shape:
         )
         self.derived: list[tuple[Cells, int]] = []
 
-    def derive(self, cells: Cells, rule: int) -> Cells:
+    def derive(self, cells: Cells, rule: int, *, sized: bool = False) -> Cells:
         self.derived.append((cells, rule))
-        return cells.take(np.array([0]))
+        self.sized = sized
+        return cells.take(np.arange(len(cells)))
 
 
 def maker_of(evaluation, width: int = 2) -> SimpleNamespace:
