@@ -6,19 +6,17 @@ What bounds and solvers say is told here, so that every way through can be taken
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real.bound import Cells
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT
 from netproof.certificate.real.grown import grow as tool
 from netproof.certificate.real.grown.seeds import Claim, Seed
 from netproof.errors import NoEvidenceError
 from netproof.result import Refutation, Trace
-from network_shapes import Shape, maker_of
+from network_shapes import grower, numbered, numbers_of, seed, trace_of
 
 NONE = np.zeros(0, np.int64)
 
@@ -31,42 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(tool, "_FORMS", 4)
 
 
-def trace_of(**given: Any) -> Trace:
-    empty = {"sizes": (), "roots": {}, "splits": {}, "refuted": {}, "open": {}, "ranges": {}, "common": ()}
-    return Trace(**{**empty, **given})
-
-
 REFUTED = Refutation("crown", np.ones(1))
-
-
-def grower(
-    kind=tool.Grower, bends=((RELU, 2), (RELU, 3)), *, inputs=1, each=None, programs=None, trace=None, derive=None
-):
-    shape = Shape(*bends)
-    shape.network.inputs = inputs
-    shape.network.nodes[0].size = inputs
-    if derive is not None:
-        shape.derive = derive
-    maker = maker_of(shape)
-    maker.programs, maker.source, maker.deadline.at = programs, "a test", 77.0
-    made = kind(maker, ["goal 0", "goal 1", "goal 2"], ["places"] * 3, trace or trace_of(), each)
-    made.looks = maker.deadline.looks
-    return made
-
-
-def seed(goal: int = 0, node: int | None = None, **given: Any) -> Seed:
-    return Seed([Claim(goal, node)], NONE, {}, **given)
-
-
-def numbered(count: int, sizes=(2, 3), inputs: int = 1) -> Cells:
-    """Cells whose boxes begin at their numbers."""
-    lower = np.tile(np.arange(float(count))[:, None], inputs)
-    low, high = (tuple(np.full((count, size), end) for size in sizes) for end in (-1.0, 1.0))
-    return Cells(lower, np.full((count, inputs), 99.0), low, high, ())
-
-
-def numbers_of(cells: Cells) -> list[int]:
-    return cells.lower[:, 0].astype(int).tolist()
 
 
 # -- how it begins
