@@ -68,6 +68,8 @@ def test_kinds_of_features():
     made = grower(bends=((RELU, 2), ("product", 2), ("sigmoid", 1)))
     assert made._straight.tolist() == [True, True, False, False, False]
     assert made._chosen.tolist() == [False, False, False, False, True]
+    none = grower(bends=())
+    assert none._straight.dtype == none._chosen.dtype == np.bool_ and len(none._straight) == 0
     # Of ReLUs those around 0 are open, of others those that are no point.
     low, high = np.array([0.0, -1.0, 1.0, 2.0, -1.0]), np.array([1.0, 0.5, 2.0, 2.0, 0.0])
     assert made._is_open(low, high).tolist() == [False, True, True, False, True]
@@ -401,7 +403,7 @@ class Chosen(tool.Grower):
     gaps = np.zeros((0, 5))
 
     def _gaps(self, seeds, cells):
-        assert len(cells) == len(seeds)
+        assert len(cells) == len(seeds) > 0
         return self.gaps
 
 
@@ -435,7 +437,10 @@ def test_an_input_that_is_a_point_is_not_halved(monkeypatch):
 
 def test_signs_are_split_where_the_lines_miss_most():
     seeds = [seed(goal) for goal in range(3)]
-    made = chosen(seeds, [[0, 0.25, 0.125, 0, 0], [0, 0, 0.5, 0, 0.25], [0, 0, 0, 0, 2.0]])
+    cells = numbered(3, inputs=3)
+    for high in cells.high:
+        high[:] = 3.0
+    made = chosen(seeds, [[0, 0.25, 0.125, 0, 0], [0, 0, 0.5, 0, 0.25], [0, 0, 0, 0, 2.0]], cells=cells)
     assert [one.split for one in seeds] == [(0, 1, 0.0), (1, 0, 0.0), (1, 2, 0.0)] and made.beyond == 3
     assert all(one.kind == SPLIT for one in seeds) and not made.failed
 

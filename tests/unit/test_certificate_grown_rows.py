@@ -129,6 +129,9 @@ def test_what_has_a_row_is_not_tried_again():
     assert one.kind == LEAF and made.told == [] and [claim.row for claim in one.claims] == [7, 0]
     made, _, _ = bounded([], [])
     assert made.told == []
+    # Nor is a row of fewer digits given up for that of all of them.
+    made, (one,), _ = bounded([[wish(1)]], [(0, 1, 40), (0, 1, 10)])
+    assert one.claims[0].row == 0 and [row.exponent for row in made._table.rows] == [10]
 
 
 # -- bounds of rows, by the checker
@@ -437,9 +440,9 @@ class Gaps(tool.Grower):
 
 
 def test_gaps_are_what_lines_miss_in_terms_of_the_bound(monkeypatch):
-    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 0), (RELU, 3), ("product", 2)))
+    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 0), (RELU, 3), ("product", 2), (RELU, 0)))
     made.told = []
-    cells = numbered(2, (3, 2, 0, 3, 2))
+    cells = numbered(2, (3, 2, 0, 3, 2, 0))
     cells.low[0][:], cells.high[0][:] = [-1.0, -2.0, 0.0], [1.0, 0.5, 1.0]
     cells.low[3][:], cells.high[3][:] = [-1.0, 0.5, -4.0], [0.0, 1.0, 12.0]
     missed = []
@@ -497,11 +500,12 @@ def test_halves_are_those_of_the_record_or_what_was_chosen(monkeypatch):
         Seed([Claim(0, 4)], old, {1: 1}, beyond=1),
         Seed([Claim(0, 5)], old, {}),
         Seed([Claim(0, None)], old, {}, split=(2, 1, 0.0), kind=SPLIT),
+        Seed([Claim(0, None)], old, {}, split=(-1, 0, 0.0), kind=SPLIT),
     ]
     for one in seeds:
         for claim in one.claims:
             claim.wish, claim.found = "before", (np.zeros(7), np.zeros(7))
-    cells = numbered(6, (2, 3, 2))
+    cells = numbered(7, (2, 3, 2))
     cells.upper[:] = cells.lower + 1
     halves, ranges = made._split(seeds, cells)
     count = len(seeds)
@@ -512,6 +516,7 @@ def test_halves_are_those_of_the_record_or_what_was_chosen(monkeypatch):
         (-1, 0, 0.25),
         (1, 1, 0.5),
         (2, 1, 0.0),
+        (-1, 0, 0.0),
     ]
     assert all(one.kind == SPLIT for one in seeds) and len(halves) == len(ranges) == 2 * count
     assert all(one.children == (halves[i], halves[count + i]) for i, one in enumerate(seeds))
@@ -526,10 +531,10 @@ def test_halves_are_those_of_the_record_or_what_was_chosen(monkeypatch):
     assert of(upper[0]) == [(0, 11, None), (1, 13, None), (2, 3, None), (0, None, refuted), (1, None, last)]
     assert of(lower[1]) == of(upper[1]) == [(0, None, last)] == of(lower[2]) == of(upper[2])
     assert (of(lower[3]), of(upper[3])) == ([(0, 16, None)], [(0, 17, None)])
-    assert [one.sides for one in lower] == [{3: -1, 4: -1}, {2: 1, 1: -1}, {}, {1: 1}, {3: -1}, {6: -1}]
-    assert [one.sides for one in upper] == [{3: -1, 4: 1}, {2: 1, 1: 1}, {}, {1: 1}, {3: 1}, {6: 1}]
-    assert [one.beyond for one in lower] == [one.beyond for one in upper] == [2, 4, 1, 1, 0, 1]
-    assert [one.open.tolist() for one in lower] == [[7], [5], [5], [9], [5], [5]]
+    assert [one.sides for one in lower] == [{3: -1, 4: -1}, {2: 1, 1: -1}, {}, {1: 1}, {3: -1}, {6: -1}, {}]
+    assert [one.sides for one in upper] == [{3: -1, 4: 1}, {2: 1, 1: 1}, {}, {1: 1}, {3: 1}, {6: 1}, {}]
+    assert [one.beyond for one in lower] == [one.beyond for one in upper] == [2, 4, 1, 1, 0, 1, 1]
+    assert [one.open.tolist() for one in lower] == [[7], [5], [5], [9], [5], [5], [5]]
     assert [one.open.tolist() for one in upper] == [[5]] * count
     # Where a ReLU is split at 0 a half begins with what the whole ended with; elsewhere with what that wished.
     assert [(number, which) for _, number, which in begun] == [*[(4, 0)] * 5, *[(4, 1)] * 5, (1, 0), (1, 1)]
