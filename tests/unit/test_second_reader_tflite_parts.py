@@ -1,0 +1,251 @@
+"""What the second reader of TensorFlow Lite files makes of single statements and numbers: those that files of whole networks hardly have."""
+
+from __future__ import annotations
+
+import flatbuffers
+import numpy as np
+import pytest
+
+import tflite_files
+from netproof.certificate.second_reading.reading import Reading, UnknownFormError, stepped
+from netproof.certificate.second_reading.tflite import rounding
+from netproof.certificate.second_reading.tflite.buffer import Tensor
+from netproof.certificate.second_reading.tflite.read import read_tflite
+from tflite_files import TFLiteFile
+
+ONE = np.float32(1)
+#: -1 to 1
+BOUNDED = ("b", 2)
+
+
+def codes(reading: Reading, x) -> list[int]:
+    """The output at an input, by the affine maps and steps of a reading."""
+    values = [np.array([x], np.float64)]
+    for part in reading.parts[1 : reading.output + 1]:
+        operands = [values[i] for i in part.operands]
+        if part.map is not None:
+            values.append(np.asarray(part.map(operands, False), np.float64))
+            continue
+        assert part.steps
+        blocks = np.split(operands[0], len(part.steps), 1)
+        parts = [np.asarray(stepped(one, block), np.float64) for one, block in zip(part.steps, blocks, strict=True)]
+        values.append(np.concatenate(parts, 1))
+    return values[reading.output][0].astype(int).tolist()
+
+
+def dense(weight, *, scale=0.01, kind="int8", result=0.1, bias=None, options=None, axis=0, shape=None, **given):
+    """A fully connected layer of two inputs of scale 1, and how it is asked for."""
+    file = TFLiteFile()
+    x = file.tensor((1, 2), 1.0, 0, kind=kind)
+    known = [file.constant(np.array(weight), scale, axis=axis)]
+    if bias is not None:
+        known.append(bias if isinstance(bias, int) else file.constant(*bias))
+    y = file.tensor((1, len(weight)) if shape is None else shape, result, 0, kind=kind, **given)
+    return file.bytes(x, file.operator("FULLY_CONNECTED", [x, *known], [y], options or {0: ("b", 0), 1: ("b", 0)}))
+
+
+WEIGHT = np.array([[3, -4], [5, 6]], np.int8)
+
+
+# -- tables
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<i4", ""])
+def test_other_types_have_no_codes(kind):
+    tensor = Tensor((1, 2), kind, np.ones(1, np.float32), (0,), None)
+    with pytest.raises(UnknownFormError, match="other codes than those of 8 and 16 bits"):
+        assert tensor.ends
+
+
+@pytest.mark.parametrize(("offset", "is_read"), [(0, True), (1, True), (2, False), (1 << 40, False)])
+def test_constants_behind_the_tables_are_refused(monkeypatch, offset, is_read):
+    usual = tflite_files._buffer
+
+    def buffer(b: flatbuffers.Builder, array: object) -> int:
+        if array is not None:
+            return usual(b, array)
+        b.StartObject(2)
+        b.PrependUint64Slot(1, offset, None)
+        return b.EndObject()
+
+    monkeypatch.setattr(tflite_files, "_buffer", buffer)
+    data = dense(WEIGHT)
+    if is_read:
+        assert codes(read_tflite(data, "tflm"), [10, 10]) == [-1, 11]
+        return
+    with pytest.raises(UnknownFormError, match="constants behind the tables"):
+        read_tflite(data, "tflm")
+
+
+def test_codes_that_are_made_of_another_tensor_than_the_input_are_no_input():
+    file = TFLiteFile()
+    x, q = file.tensor((1, 2), None, kind="float32"), file.tensor((1, 2), 1.0, 0)
+    other = file.constant(np.ones((1, 2), np.float32))
+    file.operator("QUANTIZE", [other], [q])
+    y = file.operator("FULLY_CONNECTED", [q, file.constant(WEIGHT, 0.01)], [file.tensor((1, 2), 0.1)])
+    with pytest.raises(UnknownFormError, match="other codes than"):
+        read_tflite(file.bytes(x, y), "tflm")
+    file.operators[0] = ("QUANTIZE", [x], [q], {})
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [10, 10]) == [-1, 11]
+
+
+def test_shapes_that_are_asked_for_by_no_options(monkeypatch):
+    for name in ("RESHAPE", "SQUEEZE"):
+        monkeypatch.delitem(tflite_files.OPTIONS, name)
+        file = TFLiteFile()
+        x = file.tensor((1, 2, 1), 0.1, 3)
+        y = file.operator(name, [x], [file.tensor((1, 2, 1), 0.1, 3)])
+        with pytest.raises(UnknownFormError, match=f"{name} with another shape"):
+            read_tflite(file.bytes(x, y), "tflm")
+
+
+def test_zeros_around_what_is_no_image():
+    file = TFLiteFile()
+    x, widths = file.tensor((1, 1, 2, 1, 1), 0.1, 3), np.array([[0, 0], [0, 0], [1, 0], [0, 1], [0, 0]], np.int32)
+    y = file.operator("PAD", [x, file.constant(widths)], [file.tensor((1, 1, 3, 2, 1), 0.1, 3)])
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [10, 20]) == [3, 3, 10, 3, 20, 3]
+
+
+# -- what the delegate takes
+
+
+BIAS = (np.array([100, -100], np.int32), 0.01)
+
+
+def test_a_bias_has_a_scale_and_one_axis():
+    taken = dense(WEIGHT, bias=BIAS)
+    assert codes(read_tflite(taken, "xnnpack"), [10, 10]) == [9, 1]
+    # One that is left out is none.
+    assert codes(read_tflite(dense(WEIGHT, bias=-1), "xnnpack"), [10, 10]) == [-1, 11]
+    for bias in ((BIAS[0],), (BIAS[0][None], 0.01)):
+        with pytest.raises(UnknownFormError, match="with a bias that has no scale, or more than one axis"):
+            read_tflite(dense(WEIGHT, bias=bias), "xnnpack")
+        assert codes(read_tflite(dense(WEIGHT, bias=bias), "tflm"), [10, 10]) == [9, 1]
+
+
+def test_scales_along_another_axis_are_those_of_weights_with_a_sign():
+    assert codes(read_tflite(dense(WEIGHT, axis=1), "xnnpack"), [10, 10]) == [-1, 11]
+    data = dense(WEIGHT.astype(np.uint8), kind="uint8", axis=1)
+    with pytest.raises(UnknownFormError, match="as the delegate does not take it"):
+        read_tflite(data, "xnnpack")
+    with pytest.raises(UnknownFormError, match="as the delegate does not take it"):
+        read_tflite(_along_axis_of_the_result(), "xnnpack")
+
+
+def _along_axis_of_the_result() -> bytes:
+    file = TFLiteFile()
+    x = file.tensor((1, 2), 1.0, 0)
+    y = file.tensor((1, 2), 0.1, 0, axis=1)
+    return file.bytes(x, file.operator("FULLY_CONNECTED", [x, file.constant(WEIGHT, 0.01)], [y], {0: ("b", 0)}))
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [(4, True), (7, True), (8, False), (9, True)])
+def test_a_version_of_dense_layers_is_not_taken(monkeypatch, version, is_taken):
+    monkeypatch.setitem(tflite_files.VERSIONS, "FULLY_CONNECTED", version)
+    if is_taken:
+        assert codes(read_tflite(dense(WEIGHT), "xnnpack"), [10, 10]) == [-1, 11]
+        return
+    with pytest.raises(UnknownFormError, match="as the delegate does not take it"):
+        read_tflite(dense(WEIGHT), "xnnpack")
+    assert read_tflite(dense(WEIGHT), "litert-ref").parts
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "litert-ref", "tflm-single-product"])
+def test_ends_of_activations_that_are_half_a_code(runtime):
+    """1 is two codes and a half: XNNPACK rounds to the even one, everything else away from 0."""
+    assert np.float32(1) / np.float32(0.4) == 2.5
+    data = dense(WEIGHT, scale=1.0, result=0.4, options={0: BOUNDED, 1: ("b", 0)})
+    end = 2 if runtime == "xnnpack" else 3
+    assert codes(read_tflite(data, runtime), [100, -100]) == [end, -end]
+    file = TFLiteFile()
+    x = file.tensor((1, 2, 2, 1), 0.4, 0)
+    for stride, largest in ((2, end), (3, 3)):
+        # Windows that lie apart are clamped by the library itself.
+        options = {0: ("b", 0), 1: ("i", stride), 2: ("i", stride), 3: ("i", 2), 4: ("i", 2), 5: BOUNDED}
+        y = file.operator("MAX_POOL_2D", [x], [file.tensor((1, 1, 1, 1), 0.4, 0)], options)
+        reading = read_tflite(file.bytes(x, y), runtime)
+        assert codes(reading, [1, 100, -7, 2]) == [largest] and codes(reading, [-9, -8, -7, -6]) == [-largest]
+        file.operators.clear()
+
+
+# -- codes of 16 bits
+
+
+def test_products_of_16_bits_have_multipliers_of_15():
+    # 0.3 is 19661 / 2^16, and a little less.
+    data = dense(np.array([[1, 0]], np.int8), scale=0.3, kind="int16", result=1.0, bias=(np.zeros(1, np.int64),))
+    reading = read_tflite(data, "tflm")
+    for value in (30000, 30001, -30000, 32767, 1, 2, -2, 5):
+        assert codes(reading, [value, 0]) == [(value * 19661 + (1 << 15)) >> 16]
+    assert (32767 * 19661 + (1 << 15)) >> 16 == 9830 and codes(reading, [-32768, 0]) == [-9830]
+
+
+def test_a_multiplier_that_comes_to_2_to_the_15th_stays_below():
+    near = np.float32(1 - 2.0**-20)
+    one = rounding.of_wide_product("tflm", False, False, ONE, near, ONE)
+    assert [one(value) for value in (32768, -32768, 16384, 16383)] == [32767, -32767, 16384, 16383]
+    half = rounding.of_wide_product("tflm", False, False, ONE, np.float32(0.5), ONE)
+    assert [half(value) for value in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB"])
+def test_two_values_of_16_bits_have_one_shape(name):
+    file = TFLiteFile()
+    x = file.tensor((1, 4), 0.3, 0, kind="int16")
+    shape = file.constant(np.array([1, 1, 4], np.int32))
+    y = file.operator("RESHAPE", [x, shape], [file.tensor((1, 1, 4), 0.3, 0, kind="int16")])
+    z = file.operator("RELU", [x], [file.tensor((1, 4), 0.3, 0, kind="int16")])
+    for operands in ([y, z], [z, y]):
+        result = file.tensor((1, 1, 4), 0.7, 0, kind="int16")
+        total = file.operator(name, operands, [result], {0: ("b", 0), 1: ("B", 0)})
+        with pytest.raises(UnknownFormError, match=f"{name} of two shapes"):
+            read_tflite(file.bytes(x, total), "tflm")
+        file.operators.pop()
+
+
+# -- rounding
+
+
+def test_the_larger_multiplier_of_a_sum_has_21_bits():
+    large, small = np.float32(1.6), np.float32(np.float32(1) / np.float32(30))
+    # 1.6 and 1/30 times 2^20, and a half of it.
+    for a, b in ((-127, 111), (-123, -124), (100, 100)):
+        expected = (1677722 * a + 34953 * b + (1 << 19)) >> 20
+        assert rounding.of_sum("xnnpack", large, small, ONE)(a, b) == expected
+        assert rounding.of_sum("xnnpack", small, large, ONE)(b, a) == expected
+    assert (
+        rounding.of_difference("xnnpack", large, small, ONE)(-127, -111)
+        == (1677722 * -127 + 34953 * 111 + (1 << 19)) >> 20
+    )
+
+
+def test_logistic_functions_of_large_numbers():
+    of = rounding.of_curve("litert-ref", "LOGISTIC", np.float32(10))
+    assert [of(code) for code in (127, 1, -1, -128)] == [256, 256, 0, 0]
+    fine = rounding.of_curve("litert-ref", "LOGISTIC", np.float32(1 / 16))
+    # 256 / (1 + e^-2), and what is left of 256.
+    assert [fine(code) for code in (32, -32, 16, -16)] == [225, 31, 187, 69]
+    tanh = rounding.of_curve("xnnpack", "TANH", np.float32(1 / 16))
+    assert [tanh(code) for code in (16, -16, 8)] == [97, -97, 59]
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "tflm-single-product"])
+def test_curves_in_fixed_point_are_not_known(runtime):
+    with pytest.raises(UnknownFormError, match="in the fixed-point numbers"):
+        rounding.of_curve(runtime, "TANH", ONE)
+
+
+def test_means_are_divided_before_they_are_rounded():
+    # A twelfth of 6 and of 18 are halves, which go away from 0.
+    of = rounding.of_mean("tflm", 4, np.float32(1), np.float32(3))
+    assert [of(total) for total in (18, 6, -6, -18, 17, 19)] == [2, 1, -1, -2, 1, 2]
+    with pytest.raises(UnknownFormError, match="a mean as 'xnnpack' computes it"):
+        rounding.of_mean("xnnpack", 4, ONE, ONE)
+
+
+def test_other_runtimes_are_not_known():
+    for rule in (rounding.of_product, rounding.of_wide_product):
+        with pytest.raises(UnknownFormError, match="'fast'"):
+            rule("fast", True, False, ONE, ONE, ONE)
+    with pytest.raises(UnknownFormError, match="'xnnpack'"):
+        rounding.of_wide_product("xnnpack", True, False, ONE, ONE, ONE)
