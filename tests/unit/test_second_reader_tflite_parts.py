@@ -10,7 +10,7 @@ import tflite_files
 from netproof.certificate.second_reading.reading import Reading, UnknownFormError, stepped
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.certificate.second_reading.tflite.buffer import Tensor
-from netproof.certificate.second_reading.tflite.read import read_tflite
+from netproof.certificate.second_reading.tflite.read import _codes, read_tflite
 from tflite_files import TFLiteFile
 
 ONE = np.float32(1)
@@ -25,6 +25,10 @@ def codes(reading: Reading, x) -> list[int]:
         operands = [values[i] for i in part.operands]
         if part.map is not None:
             values.append(np.asarray(part.map(operands, False), np.float64))
+            continue
+        if part.pair is not None:
+            first, second = (one[0].astype(int) - low for one, low in zip(operands, part.pair_low, strict=True))
+            values.append(part.pair[first, second][None].astype(np.float64))
             continue
         assert part.steps
         blocks = np.split(operands[0], len(part.steps), 1)
@@ -55,6 +59,30 @@ def test_other_types_have_no_codes(kind):
     tensor = Tensor((1, 2), kind, np.ones(1, np.float32), (0,), None)
     with pytest.raises(UnknownFormError, match="other codes than those of 8 and 16 bits"):
         assert tensor.ends
+
+
+def test_the_ends_of_codes():
+    for kind, ends in (("<i1", (-128, 127)), ("<u1", (0, 255)), ("<i2", (-32768, 32767))):
+        assert Tensor((1, 2), kind, np.ones(1, np.float32), (0,), None).ends == ends
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "scales", "zeros"),
+    [
+        ((2, 2), "<i1", 1, (0,)),
+        ((), "<i1", 1, (0,)),
+        ((1, 2), "<i1", 2, (0,)),
+        ((1, 2), "<i1", 0, ()),
+        ((1, 2), "<i1", 1, (0, 0)),
+        ((1, 2), "<i1", 1, (128,)),
+        ((1, 2), "<u1", 1, (-1,)),
+        ((1, 2), "<i2", 1, (1,)),
+    ],
+)
+def test_values_have_one_scale_and_a_zero_point_that_is_a_code(shape, kind, scales, zeros):
+    assert _codes(Tensor((1, 2), "<u1", np.ones(1, np.float32), (255,), None)).size == 2
+    with pytest.raises(UnknownFormError, match="with one scale, for one input"):
+        _codes(Tensor(shape, kind, np.ones(scales, np.float32), zeros, None))
 
 
 @pytest.mark.parametrize(("offset", "is_read"), [(0, True), (1, True), (2, False), (1 << 40, False)])
@@ -97,6 +125,98 @@ def test_shapes_that_are_asked_for_by_no_options(monkeypatch):
         y = file.operator(name, [x], [file.tensor((1, 2, 1), 0.1, 3)])
         with pytest.raises(UnknownFormError, match=f"{name} with another shape"):
             read_tflite(file.bytes(x, y), "tflm")
+
+
+def test_a_shape_of_another_size():
+    file = TFLiteFile()
+    x, shape = file.tensor((1, 6), 0.1, 3), file.constant(np.array([1, 2, 4], np.int32))
+    y = file.operator("RESHAPE", [x, shape], [file.tensor((1, 2, 4), 0.1, 3)])
+    with pytest.raises(UnknownFormError, match="RESHAPE with another shape"):
+        read_tflite(file.bytes(x, y), "tflm")
+
+
+def test_what_follows_a_softmax_is_looked_at():
+    file = TFLiteFile()
+    x, y, z = file.tensor((1, 2), 1.0, 0), file.tensor((1, 2), 0.1, 0), file.tensor((1, 2), 1 / 256, -128)
+    file.operator("FULLY_CONNECTED", [x, file.constant(WEIGHT, 0.01)], [y])
+    file.operator("SOFTMAX", [y], [z], {0: ("f", 1.0)})
+    assert codes(read_tflite(file.bytes(x, z), "tflm"), [10, 10]) == [-1, 11]
+    file.operator("RELU", [y], [file.tensor((1, 3), 0.1, 0)])
+    with pytest.raises(UnknownFormError, match="RELU with another shape"):
+        read_tflite(file.bytes(x, z), "tflm")
+
+
+def test_the_largest_of_two_is_compared_over_all_that_they_can_be():
+    file = TFLiteFile()
+    x = file.tensor((1, 2, 1, 1), 1.0, 0)
+    options = {0: ("b", 1), 1: ("i", 1), 2: ("i", 2), 3: ("i", 1), 4: ("i", 2), 5: ("b", 0)}
+    y = file.operator("MAX_POOL_2D", [x], [file.tensor((1, 1, 1, 1), 1.0, 0)], options)
+    reading = read_tflite(file.bytes(x, y), "tflm")
+    assert codes(reading, [-5, 7]) == codes(reading, [7, -5]) == [7]
+    (rise,) = (reading.parts[part.operands[0]] for part in reading.parts if part.steps)
+    assert rise.low.tolist() == [-255.0] and rise.high.tolist() == [255.0]
+
+
+@pytest.mark.parametrize("name", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_places_of_windows_lie_apart_along_either_axis(name):
+    for shape, kernel, apart in (((3, 1), (2, 1), (2, 1)), ((1, 3), (1, 2), (1, 2))):
+        file = TFLiteFile()
+        x = file.tensor((1, *shape, 1), 1.0, 0)
+        weight = file.constant(np.array([1, 10], np.int8).reshape(1, *kernel, 1), 1.0)
+        options = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1)}
+        if name == "CONV_2D":
+            options |= {3: ("b", 0), 4: ("i", apart[1]), 5: ("i", apart[0])}
+        else:
+            options |= {3: ("i", 1), 4: ("b", 0), 5: ("i", apart[1]), 6: ("i", apart[0])}
+        y = file.operator(name, [x, weight], [file.tensor((1, 1, 1, 1), 1.0, 0)], options)
+        assert codes(read_tflite(file.bytes(x, y), "tflm"), [3, 5, -7]) == [-67]
+
+
+def test_weights_are_constants_of_the_value_s_type():
+    for kind, other in (("int8", "uint8"), ("uint8", "int8")):
+        for what in ("nothing", "computed", "another type"):
+            file = TFLiteFile()
+            x = file.tensor((1, 2), 1.0, 0, kind=kind)
+            weight = -1
+            if what == "computed":
+                weight = file.operator("RELU", [x], [file.tensor((1, 2), 1.0, 0, kind=kind)])
+            elif what == "another type":
+                weight = file.constant(np.abs(WEIGHT).astype(other), 0.01)
+            y = file.tensor((1, 1 if what == "computed" else 2), 0.1, 0, kind=kind)
+            file.operator("FULLY_CONNECTED", [x, weight], [y], {0: ("b", 0), 1: ("b", 0)})
+            with pytest.raises(UnknownFormError, match="operand 1 of FULLY_CONNECTED"):
+                read_tflite(file.bytes(x, y), "tflm")
+
+
+# -- two values
+
+
+@pytest.mark.parametrize(("name", "result"), [("ADD", [4, 8, 12, 16]), ("SUB", [2, 4, 6, 8])])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_values_that_lie_in_other_orders_are_put_together(name, result, turned, kind):
+    """Three times an image, channels first, and the image itself."""
+    file = TFLiteFile()
+    x = file.tensor((1, 1, 2, 2), 1.0, 0, kind=kind)
+    operands = [x, file.constant((3 * np.eye(2)).astype(np.int8).reshape(2, 1, 1, 2), 1.0)]
+    if kind == "int16":
+        operands.append(file.constant(np.zeros(2, np.int64)))
+    options = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1), 3: ("b", 0)}
+    y = file.operator("CONV_2D", operands, [file.tensor((1, 1, 2, 2), 1.0, 0, kind=kind)], options)
+    z = file.tensor((1, 1, 2, 2), 1.0, 0, kind=kind)
+    file.operator(name, [x, y] if turned else [y, x], [z], {0: ("b", 0), 1: ("B", 1)})
+    sign = -1 if turned and name == "SUB" else 1
+    assert codes(read_tflite(file.bytes(x, z), "tflm"), [1, 2, 3, 4]) == [sign * number for number in result]
+
+
+def test_a_row_that_falls_and_does_not_rise():
+    file = TFLiteFile()
+    x, row = file.tensor((1, 2), 1.0, 0), file.constant(np.array([[-2, 0]], np.int8), 1.0)
+    y = file.operator("MUL", [x, row], [file.tensor((1, 2), 1.0, 0)], {0: ("b", 0)})
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [5, 6]) == [-10, 0]
+    file.tensors[row]["data"] = np.array([[-2, 1]], np.int8)
+    with pytest.raises(UnknownFormError, match="some rise and some fall"):
+        read_tflite(file.bytes(x, y), "tflm")
 
 
 def test_zeros_around_what_is_no_image():
@@ -186,6 +306,30 @@ def test_a_multiplier_that_comes_to_2_to_the_15th_stays_below():
     assert [one(value) for value in (32768, -32768, 16384, 16383)] == [32767, -32767, 16384, 16383]
     half = rounding.of_wide_product("tflm", False, False, ONE, np.float32(0.5), ONE)
     assert [half(value) for value in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+
+
+def test_dense_layers_of_16_bits_have_a_bias():
+    with pytest.raises(UnknownFormError, match="operand 2 of FULLY_CONNECTED"):
+        read_tflite(dense(WEIGHT, kind="int16"), "tflm")
+
+
+def test_multipliers_of_16_bits_are_of_all_three_scales():
+    # 0.6 of 2^15 is 19660.8; where a fully connected layer is computed in float64 it stays 0.6.
+    scales = np.float32(0.5), np.float32(0.3), np.float32(0.25)
+    for runtime in ("tflm", "tflm-single-product", "litert-ref"):
+        for is_dense in (False, True):
+            one = rounding.of_wide_product(runtime, is_dense, False, *scales)
+            is_exact = is_dense and runtime == "litert-ref"
+            assert one(30000) == (18000 if is_exact else (30000 * 19661 + (1 << 14)) >> 15) and one(-5) == -3
+            assert (30000 * 19661 + (1 << 14)) >> 15 == 18000
+            assert one(1 << 20) == (629146 if is_exact else 629152)
+
+
+def test_sums_of_16_bits_are_of_halves_of_both():
+    first, second, last = rounding.of_wide_sum("tflm", ONE, np.float32(0.5), ONE, True)
+    # In parts of twice the larger scale, 2^15 times finer.
+    assert (first(4), second(4), first(-6)) == (65536, 32768, -98304)
+    assert (last(65536 + 32768), last(-98304)) == (6, -6)
 
 
 @pytest.mark.parametrize("name", ["ADD", "SUB"])
