@@ -219,6 +219,46 @@ def test_a_row_that_falls_and_does_not_rise():
         read_tflite(file.bytes(x, y), "tflm")
 
 
+def test_a_constant_for_one_number():
+    file = TFLiteFile()
+    x, one = file.tensor((1, 1), 1.0, 0), file.constant(np.array([[7]], np.int8), 1.0)
+    y = file.operator("ADD", [x, one], [file.tensor((1, 1), 1.0, 0)], {0: ("b", 0)})
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [5]) == [12]
+
+
+def test_codes_that_stay_codes_are_not_taken_for_floats():
+    file = TFLiteFile()
+    x, y = file.tensor((1, 2), 1.0, 0), file.tensor((1, 2), 0.1, 0)
+    file.operator("FULLY_CONNECTED", [x, file.constant(WEIGHT, 0.01)], [y])
+    z = file.operator("DEQUANTIZE", [y], [file.tensor((1, 2), 0.1, 0)])
+    with pytest.raises(UnknownFormError, match="DEQUANTIZE inside a network"):
+        read_tflite(file.bytes(x, z), "tflm")
+    file.tensors[z] |= {"kind": "float32", "scale": None}
+    assert codes(read_tflite(file.bytes(x, z), "tflm"), [10, 10]) == [-1, 11]
+
+
+@pytest.mark.parametrize("name", ["TRANSPOSE", "PAD"])
+@pytest.mark.parametrize("what", ["nothing", "no constant", "another type"])
+def test_lists_of_numbers_are_constants(name, what):
+    file = TFLiteFile()
+    x, numbers = file.tensor((1, 2), 1.0, 0), -1
+    if what == "no constant":
+        numbers = file.tensor((2,), None, kind="int32")
+    elif what == "another type":
+        numbers = file.constant(np.array([0, 1], np.int16))
+    y = file.operator(name, [x, numbers], [file.tensor((1, 2), 1.0, 0)])
+    with pytest.raises(UnknownFormError, match=f"operand 1 of {name}"):
+        read_tflite(file.bytes(x, y), "tflm")
+
+
+def test_one_value_is_put_beside_nothing_along_any_axis():
+    for axis in (0, 1, -1, -2):
+        file = TFLiteFile()
+        x = file.tensor((1, 2), 1.0, 0)
+        y = file.operator("CONCATENATION", [x], [file.tensor((1, 2), 1.0, 0)], {0: ("i", axis), 1: ("b", 0)})
+        assert codes(read_tflite(file.bytes(x, y), "tflm"), [5, 6]) == [5, 6]
+
+
 def test_zeros_around_what_is_no_image():
     file = TFLiteFile()
     x, widths = file.tensor((1, 1, 2, 1, 1), 0.1, 3), np.array([[0, 0], [0, 0], [1, 0], [0, 1], [0, 0]], np.int32)
@@ -333,6 +373,38 @@ def test_sums_of_16_bits_are_of_halves_of_both():
 
 
 @pytest.mark.parametrize("name", ["ADD", "SUB"])
+def test_scales_that_are_powers_of_two_have_to_be_said_not_to_be_taken_for_such(name):
+    # The library shifts then, unless the file says that it does not.
+    file = TFLiteFile()
+    x = file.tensor((1, 2), 1.0, 0, kind="int16")
+    known = [file.constant(WEIGHT, 1.0), file.constant(np.zeros(2, np.int64))]
+    y = file.operator(
+        "FULLY_CONNECTED", [x, *known], [file.tensor((1, 2), 1.0, 0, kind="int16")], {0: ("b", 0), 1: ("b", 0)}
+    )
+    z = file.operator(name, [y, x], [file.tensor((1, 2), 2.0, 0, kind="int16")])
+    sign = 1 if name == "ADD" else -1
+    for options, is_read in (({1: ("B", 0)}, True), ({1: ("B", 1)}, False), ({}, False)):
+        file.operators[-1] = (name, [y, x], [z], {0: ("b", 0), **options})
+        data = file.bytes(x, z)
+        assert codes(read_tflite(data, "tflm"), [40, 20]) == [(40 + sign * 40) // 2, (320 + sign * 20) // 2]
+        if is_read:
+            assert codes(read_tflite(data, "litert-ref"), [40, 20]) == codes(read_tflite(data, "tflm"), [40, 20])
+            continue
+        with pytest.raises(UnknownFormError, match="whose scales are powers of two"):
+            read_tflite(data, "litert-ref")
+
+
+def test_operators_of_16_bits_are_known_by_name_and_runtime():
+    with pytest.raises(UnknownFormError, match="FULLY_CONNECTED of codes of 16 bits for 'xnnpack'"):
+        read_tflite(dense(WEIGHT, kind="int16", bias=(np.zeros(2, np.int64), 0.01)), "xnnpack")
+    file = TFLiteFile()
+    x = file.tensor((1, 2), 1.0, 0, kind="int16")
+    y = file.operator("TANH", [x], [file.tensor((1, 2), 2.0**-15, 0, kind="int16")])
+    with pytest.raises(UnknownFormError, match="TANH of codes of 16 bits for 'litert-ref'"):
+        read_tflite(file.bytes(x, y), "litert-ref")
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB"])
 def test_two_values_of_16_bits_have_one_shape(name):
     file = TFLiteFile()
     x = file.tensor((1, 4), 0.3, 0, kind="int16")
@@ -353,7 +425,7 @@ def test_two_values_of_16_bits_have_one_shape(name):
 def test_the_larger_multiplier_of_a_sum_has_21_bits():
     large, small = np.float32(1.6), np.float32(np.float32(1) / np.float32(30))
     # 1.6 and 1/30 times 2^20, and a half of it.
-    for a, b in ((-127, 111), (-123, -124), (100, 100)):
+    for a, b in ((-127, 111), (-128, -111), (100, 100)):
         expected = (1677722 * a + 34953 * b + (1 << 19)) >> 20
         assert rounding.of_sum("xnnpack", large, small, ONE)(a, b) == expected
         assert rounding.of_sum("xnnpack", small, large, ONE)(b, a) == expected
@@ -361,6 +433,13 @@ def test_the_larger_multiplier_of_a_sum_has_21_bits():
         rounding.of_difference("xnnpack", large, small, ONE)(-127, -111)
         == (1677722 * -127 + 34953 * 111 + (1 << 19)) >> 20
     )
+
+
+def test_the_second_value_of_a_difference_is_rounded_as_it_is():
+    # 2^19 + 2 1/2 goes up and is halved to 2^18 + 2, its negative goes up as well, and is halved to -2^18 - 1.
+    second = np.float32((2**20 + 5) / 2**21)
+    assert rounding.of_difference("tflm", ONE, second, ONE)(1, 1) == 0
+    assert rounding.of_sum("tflm", ONE, second, ONE)(1, -1) == 1
 
 
 def test_logistic_functions_of_large_numbers():
