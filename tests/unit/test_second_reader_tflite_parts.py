@@ -10,6 +10,7 @@ import tflite_files
 from netproof.certificate.second_reading.reading import Reading, UnknownFormError, stepped
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.certificate.second_reading.tflite.buffer import Tensor
+from netproof.certificate.second_reading.tflite.pointwise import _line
 from netproof.certificate.second_reading.tflite.read import _codes, read_tflite
 from tflite_files import TFLiteFile
 
@@ -219,6 +220,95 @@ def test_a_row_that_falls_and_does_not_rise():
         read_tflite(file.bytes(x, y), "tflm")
 
 
+def test_operators_are_known_by_the_newer_of_their_numbers(monkeypatch):
+    def code(b: flatbuffers.Builder, name: str) -> int:
+        return tflite_files._table(b, {3: ("i", tflite_files.CODES[name])})
+
+    monkeypatch.setattr(TFLiteFile, "_code", staticmethod(code))
+    assert codes(read_tflite(dense(WEIGHT), "tflm"), [10, 10]) == [-1, 11]
+
+
+def test_floats_that_no_dequantize_gives_are_no_end():
+    file = TFLiteFile()
+    x, y = file.tensor((1, 2), 1.0, 0), file.tensor((1, 2), 0.1, 0)
+    file.operator("FULLY_CONNECTED", [x, file.constant(WEIGHT, 0.01)], [y])
+    z = file.operator("RELU", [y], [file.tensor((1, 2), None, kind="float32")])
+    with pytest.raises(UnknownFormError, match="other codes than"):
+        read_tflite(file.bytes(x, z), "tflm")
+
+
+def test_zero_points_that_are_not_stated_are_0():
+    file = TFLiteFile()
+    x, weight = file.tensor((1, 2), 1.0, []), file.constant(WEIGHT, [0.01, 0.02], [])
+    y = file.operator("FULLY_CONNECTED", [x, weight], [file.tensor((1, 2), 0.1, [])], {0: ("b", 0), 1: ("b", 0)})
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [10, 10]) == [-1, 22]
+    file.tensors[weight]["zero"] = [0, 5]
+    with pytest.raises(UnknownFormError, match="operand 1 of FULLY_CONNECTED"):
+        read_tflite(file.bytes(x, y), "tflm")
+
+
+def test_an_extent_that_is_left_open():
+    file = TFLiteFile()
+    x, shape = file.tensor((1, 2, 3), 1.0, 0), file.constant(np.array([1, -1], np.int32))
+    y = file.operator("RESHAPE", [x, shape], [file.tensor((1, 6), 1.0, 0)])
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [1, 2, 3, 4, 5, 6]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_input_is_no_constant():
+    file = TFLiteFile()
+    x = file.constant(np.ones((1, 2), np.int8), 1.0)
+    y = file.operator("RELU", [x], [file.tensor((1, 2), 1.0, 0)])
+    with pytest.raises(UnknownFormError, match="an input that is a constant"):
+        read_tflite(file.bytes(x, y), "tflm")
+
+
+@pytest.mark.parametrize("zero", [5, -9])
+def test_a_relu6_by_itself_ends_at_6(zero):
+    file = TFLiteFile()
+    x = file.tensor((1, 3), 0.1, zero)
+    y = file.operator("RELU6", [x], [file.tensor((1, 3), 0.1, zero)])
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [127, -128, zero + 7]) == [zero + 60, zero, zero + 7]
+
+
+@pytest.mark.parametrize("row", [[1, 1, 1, 2], [1, 1, 1, 2, 2, 2], [1, 1, 2, 2], [1, 2, 1, 2], [3, 3, 3, 3], [1, 2, 2]])
+def test_rows_of_constants_are_added_number_by_number(row):
+    file = TFLiteFile()
+    x, more = file.tensor((1, len(row)), 1.0, 0), file.constant(np.array([row], np.int8), 1.0)
+    y = file.operator("ADD", [x, more], [file.tensor((1, len(row)), 1.0, 0)], {0: ("b", 0)})
+    assert codes(read_tflite(file.bytes(x, y), "tflm"), [10] * len(row)) == [10 + number for number in row]
+
+
+def test_two_values_are_not_multiplied():
+    file = TFLiteFile()
+    x = file.tensor((1, 2), 1.0, 0)
+    y = file.operator("RELU", [x], [file.tensor((1, 2), 1.0, 0)])
+    z = file.operator("MUL", [x, y], [file.tensor((1, 2), 1.0, 0)], {0: ("b", 0)})
+    with pytest.raises(UnknownFormError, match="MUL of two values that are multiplied"):
+        read_tflite(file.bytes(x, z), "tflm")
+
+
+def test_the_first_tensor_of_a_file_may_be_a_bias():
+    for scale, is_taken in ((0.01, True), (None, False)):
+        file = TFLiteFile()
+        bias, x = file.constant(BIAS[0], scale), file.tensor((1, 2), 1.0, 0)
+        operands = [x, file.constant(WEIGHT, 0.01), bias]
+        y = file.operator("FULLY_CONNECTED", operands, [file.tensor((1, 2), 0.1, 0)], {0: ("b", 0), 1: ("b", 0)})
+        if is_taken:
+            assert codes(read_tflite(file.bytes(x, y), "xnnpack"), [10, 10]) == [9, 1]
+            continue
+        with pytest.raises(UnknownFormError, match="with a bias that has no scale"):
+            read_tflite(file.bytes(x, y), "xnnpack")
+
+
+def test_convolutions_are_taken_in_any_version(monkeypatch):
+    monkeypatch.setitem(tflite_files.VERSIONS, "CONV_2D", 8)
+    file = TFLiteFile()
+    x, weight = file.tensor((1, 1, 1, 2), 1.0, 0), file.constant(WEIGHT.reshape(2, 1, 1, 2), 0.01)
+    options = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1), 3: ("b", 0)}
+    y = file.operator("CONV_2D", [x, weight], [file.tensor((1, 1, 1, 2), 0.1, 0)], options)
+    assert codes(read_tflite(file.bytes(x, y), "xnnpack"), [10, 10]) == [-1, 11]
+
+
 def test_a_constant_for_one_number():
     file = TFLiteFile()
     x, one = file.tensor((1, 1), 1.0, 0), file.constant(np.array([[7]], np.int8), 1.0)
@@ -370,6 +460,19 @@ def test_sums_of_16_bits_are_of_halves_of_both():
     # In parts of twice the larger scale, 2^15 times finer.
     assert (first(4), second(4), first(-6)) == (65536, 32768, -98304)
     assert (last(65536 + 32768), last(-98304)) == (6, -6)
+
+
+def test_rising_functions_are_lines_and_what_is_left():
+    assert _line(lambda code: 2 * code + 7, (-3, 3)) == (2, 7, None)
+    for one in (lambda code: 3 * code + (code > 0), lambda code: (5 * code) // 2, lambda code: code + (code + 3) // 2):
+        slope, _, rest = _line(one, (-3, 3))
+        assert rest is not None
+        wholes = np.arange(-3, 4).astype(object)
+        left = rest(wholes).tolist()
+        assert [slope * code + more for code, more in zip(range(-3, 4), left, strict=True)] == [
+            one(c) for c in range(-3, 4)
+        ]
+        assert left == sorted(left)
 
 
 @pytest.mark.parametrize("name", ["ADD", "SUB"])
