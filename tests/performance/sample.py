@@ -1,7 +1,7 @@
 """Ask a sample of published benchmarks, with limits of processor time, and compare with the published verdicts.
 
     python tests/performance/sample.py BENCHMARK ... [--count N] [--seed N] [--seconds S] [--every] [--first I] [--last I]
-        [--published VERDICT] [--own]
+        [--step N] [--published VERDICT] [--own]
 
 The sample is drawn by the seed, from the list in its order. The clock of this process is its processor time, so that a busy machine
 decides what an idle one decides. Reading is not within the limit, and is said. Ends with 1 where a verdict contradicts a
@@ -40,27 +40,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", action="store_true", help="no sample: all instances")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
+    parser.add_argument("--step", type=int, default=1, help="only every so many of them")
     parser.add_argument("--published", help="only instances with this published verdict: sat, unsat or open")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     contradicted = 0
     for name in options.benchmarks:
-        known, data = benchmark(name), DataFolders.locate()
-        every = list(known.instances(data))[options.first : options.last]
-        if options.published:
-            opened = known.open(data)
-            every = [one for one in every if _published(opened, one) == options.published]
-        chosen = every
-        if not options.every:
-            numbers = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))
-            chosen = [every[number] for number in sorted(numbers)]
-        contradicted += _ask(name, chosen, None if options.own else options.seconds)
+        opened, chosen = chosen_of(name, options)
+        contradicted += _ask(name, opened, chosen, None if options.own else options.seconds)
     return 1 if contradicted else 0
 
 
-def _ask(name: str, chosen: list[Instance], seconds: float | None) -> int:
+def chosen_of(name: str, options: argparse.Namespace) -> tuple[OpenBenchmark, list[Instance]]:
+    """The benchmark, and those of its instances that the options name, in the list's order."""
     known, data = benchmark(name), DataFolders.locate()
     opened = known.open(data)
+    chosen = list(known.instances(data))[options.first : options.last : options.step]
+    if options.published:
+        chosen = [one for one in chosen if _published(opened, one) == options.published]
+    if options.every:
+        return opened, chosen
+    numbers = random.Random(options.seed).sample(range(len(chosen)), min(options.count, len(chosen)))
+    return opened, [chosen[number] for number in sorted(numbers)]
+
+
+def _ask(name: str, opened: OpenBenchmark, chosen: list[Instance], seconds: float | None) -> int:
     tally: Counter[str] = Counter()
     contradicted = 0
     for instance in chosen:

@@ -47,7 +47,6 @@ class Leaf:
     slopes : of lower lines by ReLU (from 1) and feature
     multipliers : of the splits of features, of at least 0
     weights : of the case's constraints, of at least 0; none where that is left open
-    number : for whoever makes it
     """
 
     part: int
@@ -56,7 +55,6 @@ class Leaf:
     slopes: dict[tuple[int, int], float]
     multipliers: dict[tuple[int, int], float]
     weights: tuple[float, ...]
-    number: int = 0
 
 
 def read_leaves(path: str | Path) -> list[Leaf]:

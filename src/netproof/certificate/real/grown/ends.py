@@ -12,10 +12,11 @@ from netproof.certificate.checker.real.bound import Cells
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEMMAS
+from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.grow import Grower
 from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.written import dyadic, written
-from netproof.certificate.real.leaves import Leaf, Split, Trees
+from netproof.certificate.real.leaves import Trees
 from netproof.result import DividedEnd, Refutation
 
 #: binary digits of ends, and the share of a range's width that a lemma has to gain
@@ -30,11 +31,12 @@ Arrays = dict[str, list[int]]
 def add_divided(maker: Maker, cells: Cells, ends: Sequence[DividedEnd], arrays: Arrays) -> Cells:
     """Lemmas about one cell, layer by layer, with intervals after each; they go into ``arrays``, and the cell that is left is returned."""
     for k, group in itertools.groupby(ends, key=lambda one: one.k):
+        trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.deadline)
         kept: list[tuple[Lemma, Seed]] = []
         left = list(group)
         for cost, beyond in _TRIES:
             stated = [(lemma, end) for end in left if (lemma := _lemma(maker, cells, end, cost)) is not None]
-            seeds = _grown(maker, cells, stated, beyond)
+            seeds = _grown(maker, cells, trees, stated, beyond)
             kept += [(lemma, seed) for (lemma, _), seed in zip(stated, seeds, strict=True) if seed is not None]
             left = [end for (_, end), seed in zip(stated, seeds, strict=True) if seed is None]
         if not kept:
@@ -68,13 +70,12 @@ def _lemma(maker: Maker, cells: Cells, end: DividedEnd, cost: float) -> Lemma | 
 
 
 def _grown(
-    maker: Maker, cells: Cells, stated: Sequence[tuple[Lemma, DividedEnd]], beyond: int
+    maker: Maker, cells: Cells, trees: _Parts, stated: Sequence[tuple[Lemma, DividedEnd]], beyond: int
 ) -> Sequence[Seed | None]:
     """The trees of lemmas about ends; None for those that do not close."""
     if not stated:
         return []
     lemmas, ends = [lemma for lemma, _ in stated], [end for _, end in stated]
-    trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.deadline)
     roots = [trees.divided(end) for end in ends]
     seeds = [Seed([Claim(i, root)], ends[i].unstable, {}) for i, root in enumerate(roots)]
     places = [Places(np.zeros(1, np.int64), np.ones(1), is_end=True)] * len(lemmas)
@@ -84,24 +85,47 @@ def _grown(
 
 
 class _Parts(Trees):
-    """Trees of the parts of ends."""
+    """Trees of the parts of ends, each made once."""
+
+    def __init__(self, sizes: Sequence[int], inputs: int, deadline: Deadline) -> None:
+        super().__init__(sizes, inputs, deadline)
+        self._roots: dict[int, tuple[DividedEnd, int]] = {}
 
     def divided(self, end: DividedEnd) -> int:
-        """The root of an end's tree."""
+        """The root of an end's tree: the same that :meth:`Trees.root` finds, of parts whose splits are all at 0."""
+        if id(end) not in self._roots:
+            self._roots[id(end)] = end, self._of_parts(end)
+        return self._roots[id(end)][1]
+
+    def _of_parts(self, end: DividedEnd) -> int:
+        side = np.asarray(end.side)
         begin = np.array(self._begin)
         relu = np.searchsorted(begin, end.unstable, side="right")
         feature = end.unstable - begin[relu - 1]
-        leaves = []
-        for row, side in enumerate(end.side):
-            splits = tuple(
-                Split(int(relu[i]), int(feature[i]), bool(side[i] > 0), 0.0) for i in np.flatnonzero(side).tolist()
-            )
-            leaves.append(Leaf(0, None, splits, {}, {}, (), row))
-        self._end = end
-        return self.root(leaves)
+        is_named = side != 0
+        root = self._node()
+        # Of the parts on a side of the splits so far, which are left to be made.
+        stack = [(root, np.arange(len(side)), np.ones(side.shape[1], np.bool_))]
+        while stack:
+            self._deadline.look()
+            node, mine, is_left = stack.pop()
+            if not len(mine):
+                continue
+            named = is_named[mine] & is_left
+            whole = np.flatnonzero(~named.any(1))
+            if len(whole):
+                self._part(node, end, int(mine[whole[0]]))
+                continue
+            column = int(named.sum(0).argmax())
+            halves = self._node(), self._node()
+            self._splits[node] = (int(relu[column]) - 1, int(feature[column]), 0.0, *halves)
+            rest = is_left.copy()
+            rest[column] = False
+            for half, other in zip(halves, (1, -1), strict=True):
+                stack.append((half, mine[side[mine, column] != other], rest))
+        return root
 
-    def _refute(self, node: int, leaf: Leaf) -> None:
-        end, row = self._end, leaf.number
+    def _part(self, node: int, end: DividedEnd, row: int) -> None:
         self._open[node] = end.unstable
         slope, added = (part[row].astype(np.float64) for part in (end.slope, end.added))
         self._refuted[node] = Refutation("signs", np.ones(1), slope, added)
