@@ -15,7 +15,7 @@ from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown import ends as tool
 from netproof.certificate.real.grown.seeds import Claim, Seed
-from netproof.errors import FormatError, NoEvidenceError
+from netproof.errors import NoEvidenceError
 from netproof.result import DividedEnd
 from network_shapes import Shape, cells_of, maker_of
 
@@ -101,7 +101,7 @@ class Tried:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple] = []
-        self.now = 0
+        self.trees: list = []
         monkeypatch.setattr(tool, "_lemma", self.lemma)
         monkeypatch.setattr(tool, "_grown", self.grown)
 
@@ -111,8 +111,9 @@ class Tried:
             return None
         return Lemma(9, end.feature, 1 if end.upper else -1, (end.feature + 1) * (0.125 if end.upper else -0.125))
 
-    def grown(self, maker, cells, stated, beyond):
-        assert cells is self.cells
+    def grown(self, maker, cells, trees, stated, beyond):
+        assert cells is self.cells and trees._sizes[1:] == maker.evaluation.network.sizes
+        self.trees.append(trees)
         number = len(self.asked) % len(tool._TRIES)
         self.asked.append((maker, cells, [end for _, end in stated], self.cost, beyond))
         assert all(lemma.feature == end.feature for lemma, end in stated)
@@ -144,6 +145,8 @@ def test_what_fails_is_tried_again_with_less_to_show(monkeypatch):
         "lemma_end": [1, 3, -1, 3, -1], "lemma_exponent": [3, 2, 2, 3, 2],
         "split_relu": [], "split_feature": [], "split_point": [], "split_exponent": [],
     }  # fmt: skip
+    # Trees are made once for all tries of a layer.
+    assert len({id(trees) for trees in tried.trees[:5]}) == len({id(trees) for trees in tried.trees[5:10]}) == 1
     assert all(one is maker for one, *_ in tried.asked)
     # Later layers have the ranges that the lemmas of those before leave.
     derived = [part for part, rule in shape.derived if rule == INTERVALS]
@@ -164,6 +167,10 @@ def test_first_as_the_search_had_them_then_with_more_to_lose_and_at_last_with_sp
 
 
 # -- how trees are grown
+
+
+def parts_of(shape: Shape, deadline: Deadline = Deadline("q")) -> tool._Parts:  # noqa: B008 - one that never changes
+    return tool._Parts(shape.network.sizes, shape.network.inputs, deadline)
 
 
 class Grown:
@@ -203,7 +210,8 @@ def test_parts_are_the_record_of_a_tree(monkeypatch):
     maker = SimpleNamespace(evaluation=shape, deadline=Deadline("q"))
     lemmas = [Lemma(5, 1, 1, 0.5), Lemma(5, 0, -1, -0.5)]
     cells = cells_of([(-1.0, 1.0)] * 2, [(-1.0, 1.0)] * 3, [(-1.0, 1.0)] * 2)
-    found = tool._grown(maker, cells, list(zip(lemmas, (PARTED, WHOLE), strict=True)), 7)  # type: ignore[arg-type]
+    trees = parts_of(shape, maker.deadline)
+    found = tool._grown(maker, cells, trees, list(zip(lemmas, (PARTED, WHOLE), strict=True)), 7)  # type: ignore[arg-type]
     (given, goals, places, trace, each), (root, seeds) = grown.asked
     assert given is maker and goals == lemmas and each == 7 and root is cells
     assert [(one.place.tolist(), one.scale.tolist(), one.is_end) for one in places] == [([0], [1.0], True)] * 2
@@ -222,16 +230,23 @@ def test_parts_are_the_record_of_a_tree(monkeypatch):
 
 def test_of_no_ends_no_trees_are_grown(monkeypatch):
     grown = Grown(monkeypatch)
-    maker = SimpleNamespace(evaluation=Shape((RELU, 1)), deadline=Deadline("q"))
-    assert tool._grown(maker, cells_of([(-1.0, 1.0)]), [], 0) == [] and not grown.asked  # type: ignore[arg-type]
+    shape = Shape((RELU, 1))
+    maker, trees = SimpleNamespace(evaluation=shape, deadline=Deadline("q")), parts_of(shape)
+    assert tool._grown(maker, cells_of([(-1.0, 1.0)]), trees, [], 0) == [] and not grown.asked  # type: ignore[arg-type]
 
 
-def test_parts_are_found_until_the_deadline(monkeypatch):
-    Grown(monkeypatch)
-    maker = SimpleNamespace(evaluation=Shape((RELU, 2), (RELU, 3)), deadline=Deadline("late", 0.0))
+def test_trees_are_made_once_and_until_the_deadline():
+    shape = Shape((RELU, 2), (RELU, 3))
     with pytest.raises(NoEvidenceError, match=r"^late: "):
-        tool._grown(maker, cells_of([(-1.0, 1.0)]), [(Lemma(3, 0, 1, 0.5), PARTED)], 0)  # type: ignore[arg-type]
-    # Parts are about features that are there.
-    far = replace(PARTED, unstable=np.array([1, 5, 4]))
-    with pytest.raises(FormatError, match="not there"):
-        tool._Parts((2, 3), 1, Deadline("q")).divided(far)
+        parts_of(shape, Deadline("late", 0.0)).divided(PARTED)
+    trees = parts_of(shape)
+    assert [trees.divided(one) for one in (PARTED, WHOLE, PARTED, replace(PARTED), WHOLE)] == [0, 5, 0, 6, 5]
+    assert len(trees.trace().splits) == 4
+
+
+def test_sides_that_no_part_is_on_are_left_open():
+    one = replace(PARTED, side=PARTED.side[1:2])
+    trees = parts_of(Shape((RELU, 2), (RELU, 3)))
+    assert trees.divided(one) == 0
+    # The lower half of the first split and the upper one of the second are no part's.
+    assert trees.trace().splits == {0: (0, 1, 0.0, 1, 2), 2: (1, 0, 0.0, 3, 4)} and list(trees.trace().refuted) == [3]

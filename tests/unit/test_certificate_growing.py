@@ -129,7 +129,7 @@ def test_roots_are_taken_in_parts():
     for count, parts in ((5, [[10, 11], [12, 13], [14]]), (4, [[10, 11], [12, 13]]), (2, [[10, 11]])):
         made = walk(2)
         made.grow(numbered(1), [seed(rule=10 + i) for i in range(count)])
-        assert [seeds for _, seeds, _ in made.told] == parts and len(made.looks) == len(parts)
+        assert [seeds for _, seeds, _ in made.told] == parts and len(made.looks) == 2 * len(parts)
         assert all(what == "close" and not any(cells) for what, _, cells in made.told)
     made = walk()
     made.grow(numbered(1), [])
@@ -154,14 +154,33 @@ def test_the_record_s_splits_are_not_bounded_and_others_are_split_where_no_bound
     )
     made.grow(numbered(1), [seed(rule=0), seed(node=7, rule=1), seed(rule=2), seed(rule=3)])
     assert made.told == [
-        ("close", [0, 2, 3], [0, 0, 0]),
-        # With the ranges that closing has found, and those of the record as they were.
-        ("split", [1, 2], [-1.0, -0.25]),
-        ("close", [4, 5, 6, 7], [4, 5, 6, 7]),
+        # With the ranges of the record as they were, and all that it does not split together.
+        ("split", [1], [-1.0]),
+        ("close", [0, 2, 3, 4, 5], [0, 0, 0, 4, 5]),
+        # With the ranges that closing has found.
+        ("split", [2], [-0.25]),
+        ("close", [6, 7], [6, 7]),
     ]
     made = walk(trace=record, splits={1: [(seed(rule=4), 1)]})
     made.grow(numbered(1), [seed(node=7, rule=1)])
     assert [what for what, *_ in made.told] == ["split", "close"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "left"),
+    [(2, [[0, 4], [5]], [[0, 4]]), (3, [[0, 4, 5]], [[0, 4, 5]]), (1, [[4], [5], [0]], [[4], [0]])],
+)
+def test_goals_that_are_given_up_while_their_seeds_wait_are_left(batch, parts, left):
+    record = trace_of(splits={7: (0, 0, 0.0, 8, 9)})
+    for failing in (False, True):
+        made = walk(batch, record, {1: [(seed(1, rule=4), 1), (seed(2, rule=5), 1)]})
+        close = made._close
+        made._close = lambda seeds, cells, made=made, close=close, failing=failing: (
+            close(seeds, cells) or (failing and made.failed.add(2))
+        )
+        made.grow(numbered(1), [seed(node=7, rule=1), seed(rule=0)])
+        closed = [seeds for what, seeds, _ in made.told if what == "close"]
+        assert closed == (left if failing else parts)
 
 
 def test_empty_cells_and_goals_that_are_given_up_are_left():
