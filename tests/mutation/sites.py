@@ -95,7 +95,8 @@ def mutants_of(package: Path, path: str, sample: int | None = None, seed: int = 
         before, after = _difference(lines, source.splitlines())
         key = hashlib.sha256(f"{path}\n{changed}".encode()).hexdigest()[:16]
         assignment = changed if _gives_names(module.body[place]) else ""
-        line = positions[node].start.line
+        # Where a condition begins a line further down, its first line is what a test is known to run.
+        line = positions[node.test if isinstance(node, cst.If) else node].start.line
         found[source] = Mutant(path, line, scope, before, after, source, assignment, key)
     return sorted(found.values(), key=lambda one: one.line)
 

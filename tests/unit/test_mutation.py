@@ -58,6 +58,12 @@ def test_which_changes_are_made(package: Path) -> None:
     }
 
 
+def test_a_condition_is_where_its_first_line_is(package: Path) -> None:
+    (package / "sums.py").write_text(MODULE.replace("if LIMIT > 2:", "if (\n            LIMIT > 2\n        ):"))
+    lines = {m.line for m in mutants_of(package, "sums.py") if "and False" in m.after or "or True" in m.after}
+    assert lines == {9}
+
+
 def test_whoever_holds_a_function_has_the_mutant(package: Path) -> None:
     from mutated import user  # type: ignore[import-not-found]
 
