@@ -39,6 +39,11 @@ fn nearby(value: &Dyadic) -> f64 {
     value.above()
 }
 
+/// Whether a range reaches farther above 0 than below, by more than rounding makes of a tie.
+fn leans(low: f64, high: f64) -> bool {
+    low * (1.0 + 2f64.powi(-30)) + high * (1.0 - 2f64.powi(-30)) > 0.0
+}
+
 fn plus_relu(value: f64) -> f64 {
     if value > 0.0 { value } else { 0.0 }
 }
@@ -147,7 +152,7 @@ impl Evaluation {
                 if !(cell.low[k][j] < 0.0 && cell.high[k][j] > 0.0) {
                     continue;
                 }
-                let up = (low + high <= 0.0) == (turn == 0);
+                let up = !leans(low, high) == (turn == 0);
                 let mut c = vec![Dyadic::zero(); self.network.sizes[of]];
                 c[j] = Dyadic::of(if up { 1.0 } else { -1.0 })?;
                 let objective = Objective { coefficients: [(of, c)].into(), constant: Dyadic::zero() };
@@ -273,7 +278,7 @@ impl Evaluation {
                         } else if near >= 0.0 {
                             high / (high - low)
                         } else {
-                            given.map_or(if low + high > 0.0 { 1.0 } else { 0.0 }, |(slope, _)| *slope)
+                            given.map_or(if leans(low, high) { 1.0 } else { 0.0 }, |(slope, _)| *slope)
                         };
                         let mut multiplier = if row.flat { 0.0 } else { slope * near };
                         multiplier += given.map_or(0.0, |(_, added)| *added);

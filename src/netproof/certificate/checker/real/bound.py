@@ -19,7 +19,7 @@ from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma, middle_of, unit_of
 from netproof.certificate.checker.real.operators import Affine, Array
-from netproof.certificate.checker.real.relus import Ranges, rectified
+from netproof.certificate.checker.real.relus import Ranges, leans, rectified
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import InputError
 
@@ -271,7 +271,7 @@ class Evaluation:
         if not self._curved[operand]:
             return low, high
         # First the end that is nearer to 0: where that gives the sign away the other one is of no use.
-        for upper in (low + high <= 0, low + high > 0):
+        for upper in (~leans(low, high), leans(low, high)):
             cell, feature = self.opens(k, low, high).nonzero()
             up = upper[cell, feature]
             value = self.ends(cells, operand, cell, feature, np.where(up, 1.0, -1.0))

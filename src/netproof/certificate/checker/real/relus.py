@@ -12,6 +12,12 @@ from netproof.certificate.checker.real.operators import Array
 Some = Array | None
 
 
+def leans(low: Array, high: Array) -> Array:
+    """Whether ranges that hold 0 reach farther above it than below, by more than rounding makes of a tie: networks have many ties,
+    and who adds up in another order must not come to other lines."""
+    return low * (1 + 2.0**-30) + high * (1 - 2.0**-30) > 0
+
+
 class Ranges(NamedTuple):
     """The ranges of the operand in some cells, ``[C, n]`` each, and which of them every row has: None where there is one cell, or
     one for each row."""
@@ -52,7 +58,7 @@ def rectified(
         return s, share
     # With ends of 0 in the place of those beyond it: the lines of all three kinds of features at once.
     first, last = np.minimum(low, 0.0), np.maximum(high, 0.0)
-    chord, below, near = last / (last - first + TINY), each((low + high > 0) * 1.0), numbers.near(v)
+    chord, below, near = last / (last - first + TINY), each(leans(low, high) * 1.0), numbers.near(v)
     below = below if given is None else np.where(each(is_open) & ~np.isnan(given), given, below)
     rising, falling = np.maximum(near, 0.0), np.minimum(near, 0.0)
     part = each(chord) * rising + below * falling

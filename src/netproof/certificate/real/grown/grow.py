@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
+from netproof.certificate.checker.real.relus import leans
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
 from netproof.certificate.real.grown.bent import misses
@@ -95,9 +96,9 @@ class Grower:
         self._sizes = self._evaluation.network.sizes
         self._begin = np.cumsum([0, *self._sizes])
         self._inputs = self._evaluation.network.inputs
-        self._hands_down = limits.hands_down and self._inputs <= _FORMS
-        most = limits.most
-        self._most = _MOST_BEYOND[self._inputs <= FEW_INPUTS] if most is None else most
+        is_handed = limits.hands_down and self._inputs <= _FORMS
+        self._handed = {node for node, rule in trace.ranges.items() if is_handed and rule == "crown"}
+        self._most = _MOST_BEYOND[self._inputs <= FEW_INPUTS] if limits.most is None else limits.most
         widest = max(node.size for node in self._evaluation.network.nodes)
         numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
         self._batch = max(1, min(_BATCH, numbers // widest))
@@ -137,25 +138,22 @@ class Grower:
                 continue
             seeds, cells = stack.pop()
             if len(seeds) > self._batch:
-                rest = np.arange(self._batch, len(seeds))
-                stack.append((seeds[self._batch :], cells.take(rest)))
+                stack.append((seeds[self._batch :], cells.take(np.arange(self._batch, len(seeds)))))
                 seeds, cells = seeds[: self._batch], cells.take(np.arange(self._batch))
             seeds, cells = self._alive(seeds, cells)
             is_inner = np.array([self._is_inner(seed) for seed in seeds], np.bool_)
-            for kind, some in ((True, np.flatnonzero(is_inner)), (False, np.flatnonzero(~is_inner))):
-                mine = [seeds[i] for i in some.tolist()]
+            for kind in (True, False):
+                some = np.flatnonzero(is_inner == kind)
+                mine, theirs = [seeds[i] for i in some.tolist()], cells.take(some)
                 if mine and kind:
-                    stack.append(self._split(mine, self._inherited(mine, cells.take(some))))
+                    stack.append(self._split(mine, self._inherited(mine, theirs)))
                 elif mine:
-                    waiting.append((mine, cells.take(some)))
+                    waiting.append((mine, theirs))
 
     def _inherited(self, seeds: list[Seed], cells: Cells) -> Cells:
         """Cells of inner nodes, with the ranges that the record found there, where these are handed down."""
-        if self._hands_down:
-            found = [
-                any(claim.trace is not None and self._trace.ranges.get(claim.trace) == "crown" for claim in seed.claims)
-                for seed in seeds
-            ]
+        if self._handed:
+            found = [any(claim.trace in self._handed for claim in seed.claims) for seed in seeds]
             self._ranged(seeds, cells, np.flatnonzero(found), BOTH)
         return cells
 
@@ -300,7 +298,7 @@ class Grower:
             objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
             split = self._open_at_root & self._straight & ~((low < 0) & (high > 0))
             found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
-            rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
+            rule_slope, is_open = leans(low, high), (low < 0) & (high > 0)
             named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
             named = np.where(self._straight, named, self._chosen & (low < high) & np.isfinite(found.slope))
             for n, (i, claim) in enumerate(pairs):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective, Slopes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.operators import Array
-from netproof.certificate.checker.real.relus import Ranges
+from netproof.certificate.checker.real.relus import Ranges, leans
 from netproof.certificate.real.grown.bent import attained, near, slopes_of
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
@@ -65,7 +65,7 @@ class Descent(Evaluation):
         low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
         rows = len(objective.constant)
         slope, added = (
-            np.tile(np.where(low + high > 0, 1.0, 0.0), (rows // len(low), 1)),
+            np.tile(np.where(leans(low, high), 1.0, 0.0), (rows // len(low), 1)),
             np.zeros((rows, low.shape[1])),
         )
         for k, size in enumerate(self.network.sizes):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Floats
+from netproof.certificate.checker.real.relus import leans
 from netproof.certificate.real.grown.rows import Wish
 from netproof.certificate.real.grown.seeds import Claim, Places, Seed
 from netproof.result import Refutation, Trace
@@ -54,7 +55,7 @@ class Wishes:
         )
         added = added * side / factor
         low, high = low[numbers], high[numbers]
-        rule = (low + high > 0) * 1.0
+        rule = leans(low, high) * 1.0
         slope = np.where(np.isnan(slope), rule, slope)
         # In ascending order, and without those that the network does not have.
         matters = numbers.argsort(kind="stable")
