@@ -93,6 +93,12 @@ def test_of_features_whose_sign_is_known_nothing_is_stated(low, high, upper):
     assert stated(end_of(-20.0, upper=upper), 0.0, low, high) is None
 
 
+@pytest.mark.parametrize("bound", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("upper", [True, False])
+def test_of_ends_that_are_no_numbers_nothing_is_stated(bound, upper):
+    assert stated(end_of(bound, upper=upper), 0.0) is None
+
+
 # -- how often it is tried
 
 
