@@ -226,7 +226,7 @@ def closing(count: int, worth, closed=(), empty=(), *, inputs=4, opened=0, each=
     derived = []
 
     def derive(cells, rule, *, sized=False):
-        assert sized and rule
+        assert sized and rule and len(cells)
         derived.append((rule, numbers_of(cells)))
         found = cells.take(np.arange(len(cells)))
         found.low[0][:] = -rule / 16
@@ -360,7 +360,7 @@ def test_halves_begin_with_the_ranges_that_the_last_rule_left_of_the_whole(input
 )
 def test_inner_nodes_hand_down_ranges_where_the_record_found_some(inputs, hands_down, handed):
     def derive(cells, rule, *, sized=False):
-        assert sized and rule == BOTH
+        assert sized and rule == BOTH and len(cells)
         found = cells.take(np.arange(len(cells)))
         found.low[0][:] = -0.5
         return found
@@ -569,6 +569,9 @@ def test_curves_are_split_in_the_middle():
 def test_nothing_to_split_ends_it():
     with pytest.raises(NoEvidenceError, match="without unstable neurons"):
         chosen([seed(), seed(1)], [[0, 0.5, 0, 0, 0], [0] * 5])
+    made = grower(Chosen, (), inputs=3)
+    with pytest.raises(NoEvidenceError, match="without activations has nothing to split"):
+        made._choose([seed()], numbered(1, (), inputs=3))
     # Of ends that are tried for themselves it is one that fails.
     seeds = [seed(), seed(1), seed(2)]
     made = chosen(seeds, [[0] * 5, [0, 0, 0, 0.5, 0], [0, 0.5, 0, 0, 0]], each=1)
