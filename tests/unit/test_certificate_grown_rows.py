@@ -440,11 +440,11 @@ class Gaps(tool.Grower):
 
 
 def test_gaps_are_what_lines_miss_in_terms_of_the_bound(monkeypatch):
-    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 0), (RELU, 3), ("product", 2), (RELU, 1)))
+    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 3), (RELU, 0), ("product", 2), (RELU, 1)))
     made.told = []
-    cells = numbered(2, (3, 2, 0, 3, 2, 1))
+    cells = numbered(2, (3, 2, 3, 0, 2, 1))
     cells.low[0][:], cells.high[0][:] = [-1.0, -2.0, 0.0], [1.0, 0.5, 1.0]
-    cells.low[3][:], cells.high[3][:] = [-1.0, 0.5, -4.0], [0.0, 1.0, 12.0]
+    cells.low[2][:], cells.high[2][:] = [-1.0, 0.5, -4.0], [0.0, 1.0, 12.0]
     missed = []
 
     def misses(evaluation, given, k):
