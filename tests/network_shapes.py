@@ -11,7 +11,7 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.real.grown import grow
 from netproof.certificate.real.grown.rows import RowTable
-from netproof.certificate.real.grown.seeds import Claim, Seed
+from netproof.certificate.real.grown.seeds import Claim, Limits, Seed
 from netproof.result import Trace
 
 NONE = np.zeros(0, np.int64)
@@ -59,7 +59,7 @@ def trace_of(**given: Any) -> Trace:
 
 
 def grower(
-    kind=grow.Grower, bends=((RELU, 2), (RELU, 3)), *, inputs=1, each=None, programs=None, trace=None, derive=None
+    kind=grow.Grower, bends=((RELU, 2), (RELU, 3)), *, inputs=1, programs=None, trace=None, derive=None, **limits: Any
 ):
     shape = Shape(*bends)
     shape.network.inputs = inputs
@@ -68,7 +68,7 @@ def grower(
         shape.derive = derive
     maker = maker_of(shape)
     maker.programs, maker.source, maker.deadline.at = programs, "a test", 77.0
-    made = kind(maker, ["goal 0", "goal 1", "goal 2"], ["places"] * 3, trace or trace_of(), each)
+    made = kind(maker, ["goal 0", "goal 1", "goal 2"], ["places"] * 3, trace or trace_of(), Limits(**limits))
     made.looks = maker.deadline.looks
     return made
 

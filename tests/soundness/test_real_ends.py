@@ -40,11 +40,11 @@ def operands(network: bytes, x: np.ndarray) -> list[np.ndarray]:
     return [values[i] for i in model.operands]
 
 
-def test_parts_of_ends_become_lemmas_with_trees(tmp_path, monkeypatch):
+def parted(tmp_path, monkeypatch):
+    """A network, a property and a question, and a result whose record has ends of ranges by parts, and nothing else."""
     # It ends by the number of parts, on a machine of any speed.
     monkeypatch.setattr("netproof.bounds.ranges.end_search.END", replace(END, last=16))
-    rng = np.random.default_rng(3)
-    network = perceptron(rng, (INPUTS, 10, 10, 10, 2))
+    network = perceptron(np.random.default_rng(3), (INPUTS, 10, 10, 10, 2))
     property_ = property_text([-REACH] * INPUTS, [REACH] * INPUTS, 2, [[((1.0, 0.0), 100.0)]])
     question = asked(tmp_path, network, property_)
     query = question.parts[0]
@@ -57,14 +57,19 @@ def test_parts_of_ends_become_lemmas_with_trees(tmp_path, monkeypatch):
     divided = _divided(told, sizes)
     assert divided and any(len(end.side) > 2 for end in divided)
     trace = Trace(sizes, {}, {}, {}, {}, {}, ("crown",), (), divided)
-    made = evidence_of(network, property_, question, Result(Verdict.UNSAT, 0.0, "search", trace=trace))
-    made = decode(encode(made))
+    return network, property_, question, Result(Verdict.UNSAT, 0.0, "search", trace=trace)
+
+
+def test_parts_of_ends_become_lemmas_with_trees(tmp_path, monkeypatch):
+    network, property_, question, result = parted(tmp_path, monkeypatch)
+    made = decode(encode(evidence_of(network, property_, question, result)))
     for arithmetic in ("float64", "arb"):
         assert check_real(made, network, property_, arithmetic=arithmetic).counts.lemmas == len(
             made.arrays["lemma_relu"]
         )
     assert len(made.arrays["lemma_relu"]) > 3 and int((made.arrays["kind"] == SPLIT).sum()) > 2
 
+    rng = np.random.default_rng(4)
     reached = operands(network, rng.uniform(-REACH, REACH, size=(5000, INPUTS)))
     lemmas = [made.arrays[f"lemma_{name}"] for name in ("relu", "feature", "side", "end", "exponent")]
     for relu, feature, side, end, exponent in zip(*(part.tolist() for part in lemmas), strict=True):
@@ -79,8 +84,11 @@ def test_parts_of_ends_become_lemmas_with_trees(tmp_path, monkeypatch):
         check_real(replace(made, arrays={**made.arrays, "lemma_end": moved}), network, property_)
 
     # Parts that are said to prove more than they do make no lemmas.
-    wrong = tuple(replace(end, bound=end.bound - 10.0, side=0 * end.side[:1]) for end in divided)
-    trace = replace(trace, divided=wrong)
-    made = evidence_of(network, property_, question, Result(Verdict.UNSAT, 0.0, "search", trace=trace))
+    wrong = tuple(
+        replace(end, bound=end.bound - 10.0, side=0 * end.side[:1], slope=end.slope[:1], added=end.added[:1])
+        for end in result.trace.divided
+    )
+    trace = replace(result.trace, divided=wrong)
+    made = evidence_of(network, property_, question, replace(result, trace=trace))
     assert not len(made.arrays["lemma_relu"])
     check_real(made, network, property_)

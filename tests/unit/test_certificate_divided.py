@@ -14,7 +14,7 @@ from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown import ends as tool
-from netproof.certificate.real.grown.seeds import Claim, Seed
+from netproof.certificate.real.grown.seeds import Claim, Limits, Seed
 from netproof.errors import NoEvidenceError
 from netproof.result import DividedEnd
 from network_shapes import Shape, cells_of, maker_of
@@ -91,6 +91,12 @@ def test_a_thousandth_of_the_width_is_worth_it():
 @pytest.mark.parametrize("upper", [True, False])
 def test_of_features_whose_sign_is_known_nothing_is_stated(low, high, upper):
     assert stated(end_of(-20.0, upper=upper), 0.0, low, high) is None
+
+
+@pytest.mark.parametrize("bound", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("upper", [True, False])
+def test_of_ends_that_are_no_numbers_nothing_is_stated(bound, upper):
+    assert stated(end_of(bound, upper=upper), 0.0) is None
 
 
 # -- how often it is tried
@@ -212,8 +218,8 @@ def test_parts_are_the_record_of_a_tree(monkeypatch):
     cells = cells_of([(-1.0, 1.0)] * 2, [(-1.0, 1.0)] * 3, [(-1.0, 1.0)] * 2)
     trees = parts_of(shape, maker.deadline)
     found = tool._grown(maker, cells, trees, list(zip(lemmas, (PARTED, WHOLE), strict=True)), 7)  # type: ignore[arg-type]
-    (given, goals, places, trace, each), (root, seeds) = grown.asked
-    assert given is maker and goals == lemmas and each == 7 and root is cells
+    (given, goals, places, trace, limits), (root, seeds) = grown.asked
+    assert given is maker and goals == lemmas and limits == Limits(each=7) and root is cells
     assert [(one.place.tolist(), one.scale.tolist(), one.is_end) for one in places] == [([0], [1.0], True)] * 2
     assert all(one.place.dtype == np.int64 for one in places)
     assert [[(claim.goal, claim.trace) for claim in seed.claims] for seed in seeds] == [[(0, 0)], [(1, 5)]]

@@ -221,11 +221,13 @@ class Close(tool.Grower):
         self.tell("choose", seeds, cells, None)
 
 
-def closing(count: int, worth, closed=(), empty=(), *, inputs=4, opened=0, each=None):
+def closing(count: int, worth, closed=(), empty=(), *, inputs=4, opened=0, each=None, programs=None):
     """Close so many seeds; rules make cells empty that are named with them."""
+    derived = []
 
     def derive(cells, rule, *, sized=False):
-        assert sized and rule
+        assert sized and rule and len(cells)
+        derived.append((rule, numbers_of(cells)))
         found = cells.take(np.arange(len(cells)))
         found.low[0][:] = -rule / 16
         for i, number in enumerate(numbers_of(cells)):
@@ -233,8 +235,8 @@ def closing(count: int, worth, closed=(), empty=(), *, inputs=4, opened=0, each=
                 found.low[1][i] = 50.0
         return found
 
-    made = grower(Close, inputs=inputs, each=each, derive=derive)
-    made.worth, made.closed, made.told, made._open = set(worth), set(closed), [], opened
+    made = grower(Close, inputs=inputs, each=each, derive=derive, programs=programs)
+    made.worth, made.closed, made.told, made._open, made.derived = set(worth), set(closed), [], opened, derived
     seeds, cells = [seed(beyond=i) for i in range(count)], numbered(count)
     made._close(seeds, cells)
     return made, seeds, cells
@@ -252,12 +254,14 @@ def test_rules_are_tried_one_after_the_other_while_something_is_left():
         ("bound", 0, [0, 1, 2], [0, 1, 2], [-1.0] * 3),
         ("bound", FORMS, [2, 3], [2, 3], [a, a]),
         ("bound", BOTH, [2, 4], [2, 4], [b, b]),
-        # What is split begins with the ranges that were there.
-        ("programs", None, [4, 5], [4, 5], [-1.0, -1.0]),
-        ("choose", None, [4], [4], [-1.0]),
+        # What is split begins with the ranges of the last rule, where that was tried.
+        ("programs", None, [4, 5], [4, 5], [b, -1.0]),
+        ("choose", None, [4], [4], [b]),
     ]
-    assert [one.rule for one in seeds] == [0, FORMS, 0, 0, 0, 0] and seeds[1].kind == EMPTY
-    assert cells.low[0].tolist() == [[-1.0, -1.0]] * 6
+    assert [one.rule for one in seeds] == [0, FORMS, BOTH, 0, BOTH, 0] and seeds[1].kind == EMPTY
+    assert cells.low[0][:, 0].tolist() == [-1.0, -1.0, b, -1.0, b, -1.0]
+    # Of the other rules nothing is kept, nor is anything derived again.
+    assert made.derived == [(FORMS, [1, 2, 3]), (BOTH, [2, 4])]
 
 
 def test_a_rule_that_is_worth_it_for_none_is_left_out():
@@ -279,6 +283,96 @@ def test_with_many_inputs_crown_s_ranges_are_where_a_split_begins():
     ]  # fmt: skip
     assert made.told[-1][-1] == [-1.0, a, -1.0] and cells.low[0][:, 0].tolist() == [-1.0, a, -1.0]
     assert [one.rule for one in seeds] == [0, CROWN, 0]
+
+
+SMALL = SimpleNamespace(are_small=True)
+
+
+@pytest.mark.parametrize(("inputs", "rule"), [(3, BOTH), (4, BOTH), (5, CROWN)])
+def test_programs_are_asked_with_the_ranges_of_the_last_rule(inputs, rule):
+    worth, end = [(0, 0), (rule, 1), (rule, 2)], -rule / 16
+    made, seeds, cells = closing(4, worth, [("bound", rule, 2)], inputs=inputs, programs=SMALL)
+    # Derived where it has not been, and nowhere twice.
+    assert made.derived == [(rule, [1, 2]), (rule, [0, 3])]
+    assert [one for one in made.told if one[0] == "programs"] == [("programs", None, [0, 1, 3], [0, 1, 3], [end] * 3)]
+    assert [one.rule for one in seeds] == [rule] * 4 and cells.low[0][:, 0].tolist() == [end] * 4
+    for programs in (None, SimpleNamespace(are_small=False)):
+        made, seeds, cells = closing(4, worth, [("bound", rule, 2)], inputs=inputs, programs=programs)
+        assert made.derived == [(rule, [1, 2])] and [one.rule for one in seeds] == [0, rule, rule, 0]
+        assert cells.low[0][:, 0].tolist() == [-1.0, end, end, -1.0]
+
+
+def test_where_no_programs_are_asked_yet_nothing_is_derived_for_them(monkeypatch):
+    monkeypatch.setattr(tool, "_LATE", 2)
+    monkeypatch.setattr(tool, "_AT_ONCE", 4)
+    made, seeds, _ = closing(4, [(BOTH, 3)], inputs=2, programs=SMALL)
+    assert made.derived == [(BOTH, [3]), (BOTH, [2])] and [one.rule for one in seeds] == [0, 0, BOTH, BOTH]
+    monkeypatch.setattr(tool, "_AT_ONCE", 5)
+    made, _, _ = closing(4, [(BOTH, 3)], inputs=2, programs=SMALL)
+    assert made.derived == [(BOTH, [3]), (BOTH, [0, 1, 2])]
+
+
+def test_of_what_the_last_rule_makes_empty_nothing_is_left():
+    made, seeds, cells = closing(2, [(BOTH, 0), (BOTH, 1)], [("bound", BOTH, 1)], [(BOTH, 0)])
+    assert [one[:3] for one in made.told] == [("bound", BOTH, [1])]
+    assert [one.rule for one in seeds] == [BOTH, BOTH] and seeds[0].kind == EMPTY
+    assert cells.empty.tolist() == [True, False]
+
+
+class Kept(tool.Grower):
+    """What is no half of a split stays open, and is split where the first bend's second feature is."""
+
+    def _bound(self, seeds, cells, rule):
+        self.told.append((rule, cells.low[0].tolist(), cells.high[0].tolist()))
+        for one in seeds:
+            if one.beyond:
+                one.kind, one.rule = LEAF, rule
+
+    def _improve(self, seeds, cells, rule):
+        pass
+
+    def _gaps(self, seeds, cells):
+        return np.tile(np.array([0.0, 1.0, 0, 0, 0]), (len(seeds), 1))
+
+
+@pytest.mark.parametrize(("inputs", "rule"), [(4, BOTH), (5, CROWN)])
+def test_halves_begin_with_the_ranges_that_the_last_rule_left_of_the_whole(inputs, rule):
+    def derive(cells, given, *, sized=False):
+        found = cells.take(np.arange(len(cells)))
+        if given == rule:
+            for low, high in zip(found.low, found.high, strict=True):
+                np.maximum(low, -0.25, out=low)
+                np.minimum(high, 0.5, out=high)
+        return found
+
+    made = grower(Kept, inputs=inputs, derive=derive)
+    made.told = []
+    root = seed()
+    made.grow(numbered(1, inputs=inputs), [root])
+    # The node says by which rule its halves have these ranges: a checker finds them there.
+    assert (root.kind, root.rule, root.split) == (SPLIT, rule, (0, 1, 0.0))
+    assert made.told[-1][1:] == ([[-0.25, -0.25], [-0.25, 0.0]], [[0.5, 0.0], [0.5, 0.5]])
+    assert root.children is not None and [half.kind for half in root.children] == [LEAF, LEAF]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "hands_down", "handed"), [(4, True, True), (1, True, True), (4, False, False), (5, True, False)]
+)
+def test_inner_nodes_hand_down_ranges_where_the_record_found_some(inputs, hands_down, handed):
+    def derive(cells, rule, *, sized=False):
+        assert sized and rule == BOTH and len(cells)
+        found = cells.take(np.arange(len(cells)))
+        found.low[0][:] = -0.5
+        return found
+
+    record = trace_of(splits=dict.fromkeys((7, 8), (0, 0, 0.0, 9, 10)), ranges={7: "crown", 8: "forms", None: "crown"})
+    made = grower(Walk, trace=record, inputs=inputs, derive=derive, hands_down=hands_down)
+    made.told, made.splits = [], {0: [], BOTH: []}
+    seeds = [seed(node=7), seed(node=8), Seed([Claim(0, 8), Claim(1, 7)], NONE, {}), Seed([Claim(0, None), Claim(1, 8)], NONE, {})]  # fmt: skip
+    made.grow(numbered(1, inputs=inputs), seeds)
+    rule, end = (BOTH, -0.5) if handed else (0, -1.0)
+    assert made.told == [("split", [rule, 0, rule, 0], [end, -1.0, end, -1.0])]
+    assert [one.rule for one in seeds] == [rule, 0, rule, 0]
 
 
 @pytest.mark.parametrize("inputs", [2, 3])
@@ -378,15 +472,15 @@ def few(monkeypatch):
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize(("inputs", "rule"), [(3, BOTH), (4, BOTH), (5, CROWN)])
-def test_programs_close_cells_or_say_what_to_split(inputs, rule):
+@pytest.mark.parametrize("inputs", [3, 4, 5])
+def test_programs_close_cells_or_say_what_to_split(inputs):
     made, seeds, left, cells = programmed([1, 2, 3, 4, 50, 49], {1: 4, 2: "leaf", 4: 2, 50: 1, 49: 1}, inputs=inputs)
     assert left == [3, 50] and cells == [2, 4]
     assert made.told == [(1, 0), (2, 1), (3, 2), (4, 3), (50, 4), (49, 5)] and len(made.looks) == 6
-    assert [one.kind for one in seeds] == [SPLIT, LEAF, EMPTY, SPLIT, EMPTY, SPLIT] and seeds[1].rule == rule
+    assert [one.kind for one in seeds] == [SPLIT, LEAF, EMPTY, SPLIT, EMPTY, SPLIT]
     assert [one.split for one in seeds] == [(1, 2, 0.0), None, None, (1, 0, 0.0), None, (0, 1, 0.0)]
-    ((asked, given),) = made._evaluation.derived
-    assert given == rule and made._evaluation.sized and len(asked) == 6
+    # Their ranges are there before programs are asked, and their rule is on the seeds.
+    assert not made._evaluation.derived
     # Whatever of it is left.
     _, _, left, _ = programmed([1], {1: 0}, inputs=inputs)
     assert left == []
@@ -475,6 +569,9 @@ def test_curves_are_split_in_the_middle():
 def test_nothing_to_split_ends_it():
     with pytest.raises(NoEvidenceError, match="without unstable neurons"):
         chosen([seed(), seed(1)], [[0, 0.5, 0, 0, 0], [0] * 5])
+    made = grower(Chosen, (), inputs=3)
+    with pytest.raises(NoEvidenceError, match="without activations has nothing to split"):
+        made._choose([seed()], numbered(1, (), inputs=3))
     # Of ends that are tried for themselves it is one that fails.
     seeds = [seed(), seed(1), seed(2)]
     made = chosen(seeds, [[0] * 5, [0, 0, 0, 0.5, 0], [0, 0.5, 0, 0, 0]], each=1)
@@ -496,6 +593,18 @@ def test_splits_beyond_the_record_are_counted(monkeypatch, inputs, before, beyon
         return
     with pytest.raises(NoEvidenceError, match="does not close what the search closed"):
         made._choose(seeds, numbered(2, inputs=inputs))
+
+
+@pytest.mark.parametrize(("inputs", "most"), [(2, 0), (2, 7), (3, 7), (3, 1000)])
+def test_limits_say_how_many_cells_are_split_beyond_the_record(inputs, most):
+    assert grower(inputs=inputs)._most == tool._MOST_BEYOND[inputs == 2]
+    made = grower(Chosen, inputs=inputs, most=most)
+    made.gaps, made._width_of_root = np.ones((1, 5)), np.ones(inputs)
+    for number in range(most):
+        made._choose([seed()], numbered(1, inputs=inputs))
+        assert made.beyond == number + 1
+    with pytest.raises(NoEvidenceError, match="does not close what the search closed"):
+        made._choose([seed()], numbered(1, inputs=inputs))
 
 
 def test_more_boxes_than_signs_are_split_beyond_the_record():

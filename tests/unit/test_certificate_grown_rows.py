@@ -440,11 +440,11 @@ class Gaps(tool.Grower):
 
 
 def test_gaps_are_what_lines_miss_in_terms_of_the_bound(monkeypatch):
-    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 0), (RELU, 3), ("product", 2), (RELU, 0)))
+    made = grower(Gaps, ((RELU, 3), ("sigmoid", 2), (RELU, 3), (RELU, 0), ("product", 2), (RELU, 1)))
     made.told = []
-    cells = numbered(2, (3, 2, 0, 3, 2, 0))
+    cells = numbered(2, (3, 2, 3, 0, 2, 1))
     cells.low[0][:], cells.high[0][:] = [-1.0, -2.0, 0.0], [1.0, 0.5, 1.0]
-    cells.low[3][:], cells.high[3][:] = [-1.0, 0.5, -4.0], [0.0, 1.0, 12.0]
+    cells.low[2][:], cells.high[2][:] = [-1.0, 0.5, -4.0], [0.0, 1.0, 12.0]
     missed = []
 
     def misses(evaluation, given, k):
@@ -454,24 +454,24 @@ def test_gaps_are_what_lines_miss_in_terms_of_the_bound(monkeypatch):
     monkeypatch.setattr(tool, "misses", misses)
     asked = []
     made._wishes = SimpleNamespace(of=lambda *given: asked.append(given) or [wish(1), None])
-    arriving, handed = np.array([[2.0, -4.0, 1, 1, -1, 1, 1, 2.0, 0, -1]]), np.ones((1, 10))
+    arriving, handed = np.array([[2.0, -4.0, 1, 1, -1, 1, 1, 2.0, 0, -1, 3.0]]), np.ones((1, 11))
     made._descent = SimpleNamespace(
         started=lambda one, *given: SimpleNamespace(arriving=arriving, handed=handed)
         if (numbers_of(one), given) == ([1], ("objective", "slopes")) else None
     )  # fmt: skip
     known, new = seed(), Seed([Claim(1, None), Claim(2, None)], NONE, {})
-    known.claims[0].found = np.full(10, -0.5), np.full(10, 9.0)
+    known.claims[0].found = np.full(11, -0.5), np.full(11, 9.0)
     gaps = made._gaps([known, new], cells)
     # A triangle's height, -l u / (u - l), times what arrives.
     assert gaps.tolist() == [
-        [0.25, 0.2, 0.0, 0.25, 0.125, 0.0, 0.0, 1.5, 1.0, 0.5],
-        [1.0, 1.6, 0.0, 0.5, 0.25, 0.0, 0.0, 6.0, 0.0, 1.0],
+        [0.25, 0.2, 0.0, 0.25, 0.125, 0.0, 0.0, 1.5, 1.0, 0.5, 0.25],
+        [1.0, 1.6, 0.0, 0.5, 0.25, 0.0, 0.0, 6.0, 0.0, 1.0, 1.5],
     ]
     assert [(given, k) for _, given, k in missed] == [(cells, 1), (cells, 4)] and missed[0][0] is made._evaluation
     ((one, claim, low, high),) = asked
     assert one is new and claim is new.claims[0]
-    assert low.tolist() == [-1.0, -2.0, 0.0, -1.0, -1.0, -1.0, 0.5, -4.0, -1.0, -1.0]
-    assert high.tolist() == [1.0, 0.5, 1.0, 1.0, 1.0, 0.0, 1.0, 12.0, 1.0, 1.0]
+    assert low.tolist() == [-1.0, -2.0, 0.0, -1.0, -1.0, -1.0, 0.5, -4.0, -1.0, -1.0, -1.0]
+    assert high.tolist() == [1.0, 0.5, 1.0, 1.0, 1.0, 0.0, 1.0, 12.0, 1.0, 1.0, 1.0]
     (((given,), (row_,)),) = made.told
     assert given is claim and row_.exponent == 40
     assert claim.found[0].tolist() == arriving[0].tolist() and claim.found[1].tolist() == handed[0].tolist()

@@ -41,6 +41,7 @@ from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Claim, Limits, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
+from netproof.certificate.real.record import check_record
 from netproof.errors import FormatError, NoEvidenceError, ProofError
 from netproof.property import Box, LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
@@ -86,6 +87,9 @@ def evidence_of(
                 raise NoEvidenceError(name, f"it is '{result.verdict.value}'")
     except FormatError as error:
         raise NoEvidenceError(name, f"{error.source} {error.problem}") from None
+    except ProofError as error:
+        # What the checker's own parts say of what is tried.
+        raise NoEvidenceError(name, error.problem) from None
     certificate = RealCertificate(
         hashlib.sha256(network).hexdigest(),
         hashlib.sha256(property_).hexdigest(),
@@ -180,6 +184,7 @@ class _Part:
     def __init__(self, part: Part, query: Query, trace: Trace, maker: Maker) -> None:
         self._evaluation, self._part, self._name = maker.evaluation, part, query.name
         self._maker = maker
+        check_record(trace, len(part.lower), query.name)
         if trace.sizes != self._evaluation.network.sizes:
             lower, upper = (np.array([float(end) for end in ends]) for ends in (part.lower, part.upper))
             trace = aligned(trace, query.network.graph, self._evaluation.network, lower, upper, maker.evaluation.look)

@@ -189,8 +189,7 @@ class Grower:
                 # What stays open is split with these ranges: the same rule then comes to better ones than from those of the whole.
                 mine = self._ranged(seeds, cells, wanted, rule)
             else:
-                mine = cells.take(wanted)
-                mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
+                mine = self._evaluation.derive(cells.take(wanted), rule, sized=True) if rule else cells.take(wanted)
             empty = mine.empty
             for i in wanted[empty].tolist():
                 seeds[i].rule = rule
@@ -203,9 +202,8 @@ class Grower:
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
                 return
-        if self._programs is not None:
-            asked = [i for i in left.tolist() if self._is_programmed(seeds[i])]
-            self._ranged(seeds, cells, np.array([i for i in asked if seeds[i].rule != rules[-1]], np.int64), rules[-1])
+        asked = [i for i in left.tolist() if self._programs_for(seeds[i]) is not None]
+        self._ranged(seeds, cells, np.array([i for i in asked if seeds[i].rule != rules[-1]], np.int64), rules[-1])
         seeds, cells = self._programmed([seeds[i] for i in left.tolist()], cells.take(left))
         if seeds:
             self._choose(seeds, cells)
@@ -220,21 +218,22 @@ class Grower:
             seeds[i].rule = rule
         return mine
 
-    def _is_programmed(self, seed: Seed) -> bool:
-        """Whether linear programs are asked about a seed that no bound closes."""
+    def _programs_for(self, seed: Seed) -> Programs | None:
+        """The linear programs that are asked about a seed that no bound closes; None where none are."""
         first = self._inputs > FEW_INPUTS or self._begin[-1] <= _AT_ONCE
-        return self._programs is not None and bool(first or seed.beyond >= _LATE)
+        return self._programs if first or seed.beyond >= _LATE else None
 
     def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
         left = []
         for i, seed in enumerate(seeds):
-            if self._programs is None or not self._is_programmed(seed):
+            programs = self._programs_for(seed)
+            if programs is None:
                 left.append(i)
                 continue
             self._deadline.look()
             self._asked += 1
-            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, cells, i)
+            gap = None if self._asked > _MOST_PROGRAMS else self._solved(programs, seed, cells, i)
             if seed.kind == LEAF:
                 continue
             if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
