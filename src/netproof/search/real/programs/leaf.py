@@ -133,6 +133,9 @@ class LeafPrograms(ABC, Generic[P]):
         signs, features = self._lines_of_splits(part, until)
         if signs is None or time.monotonic() >= until:
             return unknown
+        # What has overflowed is no row of a program.
+        if not np.isfinite(np.concatenate([margins.size, signs.size])).all():
+            return unknown
         try:
             solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=LEAF.tolerance)
             if solution.status not in (Status.OPTIMAL, Status.TIME):
