@@ -18,6 +18,8 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
 from netproof.formats.onnx.read import read_onnx
+from netproof.graph.graph import GraphBuilder
+from netproof.operators.affine.linear import Linear
 from netproof.search.real import relu_split
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs import leaf
@@ -244,6 +246,24 @@ def test_a_leaf_that_stays_open_does_not_end_the_search(tmp_path, monkeypatch):
     found = search(asked, FloatAttack(asked, constraints, 0))
     assert found.verdict is Verdict.UNKNOWN
     assert found.left is not None and found.left.tolist() == [0, 1]
+
+
+def test_programs_of_what_has_overflowed_are_not_written(monkeypatch):
+    """Rows whose numbers add up to more than float64 holds have no size that they could be divided by."""
+    monkeypatch.setattr(HighsProcess, "solve", lambda *_, **__: pytest.fail("a program was written"))
+    small, lower, upper = network(0)
+    last = small.nodes[-1].operator
+    for factor in (8.0 * 2.0**1020, np.inf):
+        builder = GraphBuilder(small.arithmetic, (INPUTS,))
+        at = builder.input
+        for number, step in enumerate(small.nodes[1:]):
+            whole = step.operator is last
+            at = builder.add(f"{number}", Linear(last.weight * factor, last.bias) if whole else step.operator, at)
+        dual, rounding, constraints = prepared(query(builder.build(), lower, upper, [[1.0, 0.0]], 0.0))
+        side = torch.full((len(dual),), RIGHT, dtype=torch.int8)
+        with leaf_solver(1 << 28) as solver:
+            answer = SignLeaves(dual, rounding, constraints, solver).bound(0, side, time.monotonic() + 60)
+        assert answer.value == torch.inf and answer.point is None and not answer.hopeless
 
 
 def test_programs_too_large_to_be_written_are_not(monkeypatch):

@@ -195,6 +195,18 @@ def test_clip_splits_at_the_nearer_kink() -> None:
         Clip(1.0, 0.0)
 
 
+@pytest.mark.parametrize("ends", [(-1e39, 1e40), (-0.5, 1e39), (-1e300, 0.25), (1e39, 1e40), (-1e40, -1e39)])
+def test_ends_of_a_clip_that_float32_does_not_hold_are_its_largest_number(ends: tuple[float, float]) -> None:
+    """Files of float64 have such ends, and searches compute in float32."""
+    largest = torch.finfo(torch.float32).max
+    a = torch.tensor([-3e38, -1.0, 0.0, 1.0, 3e38])
+    f = Clip(*ends).to(torch.float32, torch.device("cpu"))
+    wanted = a.double().clamp(*ends).clamp(-largest, largest).float()
+    assert torch.equal(f.evaluate(a), wanted)
+    assert torch.equal(f.hull(a, a).height(torch.ones(5), a), wanted)
+    assert Clip(*ends).to(torch.float64, torch.device("cpu")) == Clip(*ends)
+
+
 @pytest.mark.parametrize("f", [Sigmoid(), Tanh()], ids=lambda f: f.name)
 def test_smooth_ranges_hold_the_true_values(f: SShape) -> None:
     # Dense near 0, in the bend, and far out where the values approach the limits or fall below the normal numbers.

@@ -36,7 +36,10 @@ class Clip(Activation):
             raise ValueError(f"cannot clip to [{self.low}, {self.high}]")
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Clip:
-        return self
+        # Ends may be numbers of float64 that another dtype does not hold: there is nothing beyond its largest one.
+        largest = torch.finfo(dtype).max
+        low, high = (end if math.isinf(end) else max(-largest, min(end, largest)) for end in (self.low, self.high))
+        return Clip(low, high)
 
     def describe(self) -> str:
         return f"to [{self.low:g}, {self.high:g}]"

@@ -81,6 +81,11 @@ class Lines:
         largest = np.abs(self.slope).sum(1) + np.abs(self.offset)
         return np.asarray(np.where(largest > 0, largest, 1.0))
 
+    @property
+    def are_finite(self) -> bool:
+        """Whether all numbers are, and so are their sizes."""
+        return bool(np.isfinite(np.abs(self.slope).sum(1) + np.abs(self.offset)).all())
+
 
 #: what says which part of a region a leaf is
 P = TypeVar("P")
@@ -132,6 +137,9 @@ class LeafPrograms(ABC, Generic[P]):
         margins = self._lines_of_constraints(case, part)
         signs, features = self._lines_of_splits(part, until)
         if signs is None or time.monotonic() >= until:
+            return unknown
+        # What has overflowed is no row of a program.
+        if not (margins.are_finite and signs.are_finite):
             return unknown
         try:
             solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=LEAF.tolerance)
