@@ -311,6 +311,14 @@ def test_programs_are_of_this_network_and_end_with_the_proof(monkeypatch):
 # -- one part
 
 
+@pytest.fixture(autouse=True)
+def told(monkeypatch):
+    """Records are made of what can be told apart, which is no record's form."""
+    asked: list[tuple] = []
+    monkeypatch.setattr(tool, "check_record", lambda *given: asked.append(given))
+    return asked
+
+
 def evaluation_of(**given) -> SimpleNamespace:
     network = {"sizes": (2,), "inputs": 1, "bends": (), "nodes": (0, 1, 2)}
     look = lambda: None  # noqa: E731 - one that can be told from others
@@ -338,9 +346,9 @@ OF_BOTH = above(1, inputs=((0, ONE),))
 
 
 @pytest.mark.parametrize("constraint", [A, B, OF_INPUTS, OF_BOTH, above(1, strict=True), above(0), above(-3)])
-def test_cases_are_those_of_the_search_by_what_they_say(constraint):
+def test_cases_are_those_of_the_search_by_what_they_say(constraint, told):
     made = part_of([[constraint], [A, B]], [[B, A], [constraint]])
-    assert made._cases == [1, 0]
+    assert made._cases == [1, 0] and told == [(made._trace, 1, "q")]
     own = 6.0 if constraint is B else 1.0
     # Of the second one the constraints of the search are in the other order, and of the first the first is repeated.
     assert places_of(made) == [([0, 0], [own, own]), ([1, 0], [6.0, 1.0])]
