@@ -21,7 +21,8 @@ from netproof.certificate.checker.real.property import Constraint, Part
 from netproof.certificate.real import make as tool
 from netproof.certificate.real.contents import EXPONENTS, LIMB, MOST_LIMBS, NAMES, TENS
 from netproof.certificate.real.deadline import Deadline
-from netproof.certificate.real.grown.rows import Row
+from netproof.certificate.real.grown.rows import Row, RowTable
+from netproof.certificate.real.grown.seeds import Limits
 from netproof.errors import NoEvidenceError
 from netproof.property import LinearConstraint
 from netproof.result import Refutation, Result, Trace
@@ -332,7 +333,7 @@ def part_of(cases, condition, record=None, evaluation=None):
         part=SimpleNamespace(condition=[tuple(map(same, case)) for case in condition]),
         network=SimpleNamespace(graph="graph"),
     )
-    maker = SimpleNamespace(evaluation=evaluation or evaluation_of())
+    maker = SimpleNamespace(evaluation=evaluation or evaluation_of(), table=RowTable())
     return tool._Part(part, query, record or trace(), maker)  # type: ignore[arg-type]
 
 
@@ -556,7 +557,8 @@ def test_trees_are_grown_from_the_record_of_each_case_and_those_of_boxes_togethe
     )  # fmt: skip
     made = part_of([[c] for c in constraints], [[c] for c in constraints], record, evaluation_of(nodes=(0, 1, 2, 3)))
     arrays = made._trees("cells")  # type: ignore[arg-type]
-    (maker, goals, places, given), (cells, seeds) = grown.asked
+    (maker, goals, places, given, limits), (cells, seeds) = grown.asked
+    assert limits == Limits()
     assert maker is made._maker and places is made._places and given is record and cells == "cells"
     assert [(goal.constraints, goal.last) for goal in goals] == [((c,), 3) for c in constraints]
     assert arrays == {"tree": [0, 1, 1, 2, 3, 4, 1, 5], "kind": [1, 3, 1, 1, 1, 1]}
