@@ -24,6 +24,7 @@ from netproof.certificate.real.make import evidence_of
 from netproof.errors import NetproofError
 from soundness.real_evidence import Builder, certificate, perceptron
 from soundness.test_real_evidence import asked, close_property
+from soundness.test_real_handed_down import boxes, handed_down
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,13 @@ def test_both_accept_what_searches_leave(second, tmp_path, seed):
         pytest.skip("sampling missed the largest value")
     made = evidence_of(network, property_, question, result)
     assert second(encode(made), network, property_) and first(made, network, property_)
+
+
+def test_both_accept_ranges_that_boxes_hand_down(second, tmp_path, monkeypatch):
+    given = boxes(tmp_path, (3, 8, 8, 2), 1, 1.5)
+    plain, made = handed_down(monkeypatch, *given)
+    assert made.arrays["rule"].tolist() != plain.arrays["rule"].tolist()
+    assert second(encode(made), *given[:2]) and first(made, *given[:2])
 
 
 def verify(question):

@@ -585,7 +585,7 @@ def test_every_part_of_making_evidence_looks_at_the_deadline(tmp_path, monkeypat
         looks[0] = 0
         with pytest.raises(NoEvidenceError, match="takes more time than it may"):
             evidence_of(network, property_, question, result, deadline=float(last))
-        # Who would try another way looks once more.
+        # Whoever would begin anew looks once more.
         assert looks[0] <= last + 2
     looks[0] = 0
     assert encode(evidence_of(network, property_, question, result, deadline=total + 1.0)) == whole

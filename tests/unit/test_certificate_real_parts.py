@@ -21,7 +21,8 @@ from netproof.certificate.checker.real.property import Constraint, Part
 from netproof.certificate.real import make as tool
 from netproof.certificate.real.contents import EXPONENTS, LIMB, MOST_LIMBS, NAMES, TENS
 from netproof.certificate.real.deadline import Deadline
-from netproof.certificate.real.grown.rows import Row
+from netproof.certificate.real.grown.rows import Row, RowTable
+from netproof.certificate.real.grown.seeds import Limits
 from netproof.errors import NoEvidenceError
 from netproof.property import LinearConstraint
 from netproof.result import Refutation, Result, Trace
@@ -311,6 +312,14 @@ def test_programs_are_of_this_network_and_end_with_the_proof(monkeypatch):
 # -- one part
 
 
+@pytest.fixture(autouse=True)
+def told(monkeypatch):
+    """Records are made of what can be told apart, which is no record's form."""
+    asked: list[tuple] = []
+    monkeypatch.setattr(tool, "check_record", lambda *given: asked.append(given))
+    return asked
+
+
 def evaluation_of(**given) -> SimpleNamespace:
     network = {"sizes": (2,), "inputs": 1, "bends": (), "nodes": (0, 1, 2)}
     look = lambda: None  # noqa: E731 - one that can be told from others
@@ -324,7 +333,7 @@ def part_of(cases, condition, record=None, evaluation=None):
         part=SimpleNamespace(condition=[tuple(map(same, case)) for case in condition]),
         network=SimpleNamespace(graph="graph"),
     )
-    maker = SimpleNamespace(evaluation=evaluation or evaluation_of())
+    maker = SimpleNamespace(evaluation=evaluation or evaluation_of(), table=RowTable())
     return tool._Part(part, query, record or trace(), maker)  # type: ignore[arg-type]
 
 
@@ -338,9 +347,9 @@ OF_BOTH = above(1, inputs=((0, ONE),))
 
 
 @pytest.mark.parametrize("constraint", [A, B, OF_INPUTS, OF_BOTH, above(1, strict=True), above(0), above(-3)])
-def test_cases_are_those_of_the_search_by_what_they_say(constraint):
+def test_cases_are_those_of_the_search_by_what_they_say(constraint, told):
     made = part_of([[constraint], [A, B]], [[B, A], [constraint]])
-    assert made._cases == [1, 0]
+    assert made._cases == [1, 0] and told == [(made._trace, 1, "q")]
     own = 6.0 if constraint is B else 1.0
     # Of the second one the constraints of the search are in the other order, and of the first the first is repeated.
     assert places_of(made) == [([0, 0], [own, own]), ([1, 0], [6.0, 1.0])]
@@ -548,7 +557,8 @@ def test_trees_are_grown_from_the_record_of_each_case_and_those_of_boxes_togethe
     )  # fmt: skip
     made = part_of([[c] for c in constraints], [[c] for c in constraints], record, evaluation_of(nodes=(0, 1, 2, 3)))
     arrays = made._trees("cells")  # type: ignore[arg-type]
-    (maker, goals, places, given), (cells, seeds) = grown.asked
+    (maker, goals, places, given, limits), (cells, seeds) = grown.asked
+    assert limits == Limits()
     assert maker is made._maker and places is made._places and given is record and cells == "cells"
     assert [(goal.constraints, goal.last) for goal in goals] == [((c,), 3) for c in constraints]
     assert arrays == {"tree": [0, 1, 1, 2, 3, 4, 1, 5], "kind": [1, 3, 1, 1, 1, 1]}

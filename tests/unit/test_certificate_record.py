@@ -31,7 +31,7 @@ GOOD = trace_of(
         4: Refutation("signs", np.ones(2), np.array([0.5, math.nan]), np.array([0.0, 2.0])),
         5: Refutation("empty"),
     },
-    open={0: numbers(0, 6), 4: numbers(1, 3), 5: numbers()},
+    open={0: numbers(0, 5, 6), 4: numbers(1, 2, 3), 5: numbers()},
     ends=(END,),
     divided=(PARTED,),
     box=tuple((np.zeros(n), np.ones(n)) for n in (2, 3, 2)),
@@ -52,6 +52,10 @@ def test_what_fits_together_is_let_pass():
     # Curves have slopes that are none, and an end that was bounded by nothing is no fault.
     endless = replace(PARTED, bound=math.inf, slope=np.full((3, 2), np.nan, np.float32))
     check_record(replace(GOOD, divided=(endless,), box=()), 3, "a search")
+    # Ends of what arrives at the first activation, and nodes of which one of the two is recorded.
+    first = replace(END, k=0)
+    one_of_two = {3: Refutation("signs", None, np.ones(2)), 4: Refutation("signs", None, None, np.ones(2))}
+    check_record(replace(GOOD, ends=(first,), divided=(replace(PARTED, k=0),), refuted=one_of_two), 3, "a search")
 
 
 NOT_THERE = "names features that are not there"
@@ -113,6 +117,12 @@ OTHER_ENDS = "has ends of ranges of features that are not there, or about others
         {"feature": numbers(-1, 0)},
         {"feature": numbers(0)},
         {"feature": np.zeros((2, 1), np.int64)},
+        {
+            "feature": np.zeros((2, 1), np.int64),
+            "upper": np.ones((2, 1), np.bool_),
+            "bound": np.ones((2, 1)),
+            "slope": np.ones((2, 1, 2), np.float32),
+        },
         {"open": numbers(4, 7)},
         {"open": numbers(4, 0)},
         {"open": numbers(0)},
