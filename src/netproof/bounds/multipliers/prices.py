@@ -108,14 +108,14 @@ class _MadeOf:
 
     @classmethod
     def of(cls, dual: SignDual, k: int) -> _MadeOf | None:
-        """None where a matrix would be too large."""
+        """None where a matrix would be too large, or there is none, of features that are constants."""
         graph, which = dual.graph, dual.index[k]
         operand = graph.nodes[graph.activations[k]].operands[0]
         if len(which) * graph.widest > PLANE.largest:
             return None
         affine = affine_map(graph, operand, which)
         weights = {node: Sparse.of(one) for node, one in affine.matrices.items()}
-        if sum(len(one.value) for one in weights.values()) > PLANE.entries:
+        if not weights or sum(len(one.value) for one in weights.values()) > PLANE.entries:
             return None
         ends = list(itertools.accumulate(dual.sizes, initial=0))
         mine = slice(ends[k], ends[k + 1])

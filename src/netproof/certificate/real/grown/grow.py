@@ -153,7 +153,7 @@ class Grower:
     def _inherited(self, seeds: list[Seed], cells: Cells) -> Cells:
         """Cells of inner nodes, with the ranges that the record found there, where these are handed down."""
         if self._handed:
-            found = [any(claim.trace in self._handed for claim in seed.claims) for seed in seeds]
+            found = [any(c.trace in self._handed for c in seed.claims if c.trace is not None) for seed in seeds]
             self._ranged(seeds, cells, np.flatnonzero(found), BOTH)
         return cells
 
