@@ -272,7 +272,9 @@ def test_the_solver_is_given_memory_and_ended(solver, evaluation):
         ([(RELU, 1), ("sigmoid", 1)], 5, False),
         ([("sigmoid", 1)], 1, False),
         ([("sigmoid", 9)], 9, False),
-        ([], 1, False),
+        # Of constraints on a network without activations mixtures are found.
+        ([], 5, True),
+        ([], 6, False),
     ],
 )
 def test_programs_are_made_of_small_networks_of_relus(monkeypatch, bends, inputs, are_small):
