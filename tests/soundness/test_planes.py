@@ -79,6 +79,20 @@ def test_planes_lie_above_their_neurons(seed, chosen):
             assert min(gaps) >= 0
 
 
+def test_features_that_are_constants_have_no_planes(monkeypatch):
+    """A range of rounding's size that holds 0 is one of a feature that nothing before it changes."""
+    graph, _, dual, rounding, _ = situation(0, chosen=True)
+    found, second = prices.affine_map, graph.nodes[graph.activations[1]].operands[0]
+
+    def constant(graph, node, which):
+        whole = found(graph, node, which)
+        return replace(whole, matrices={}) if node == second else whole
+
+    monkeypatch.setattr(prices, "affine_map", constant)
+    plain = replace(dual, planes={})
+    assert prices._MadeOf.of(plain, 1) is None and len(Pricing(plain, rounding)) == 1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_offsets_of_the_first_layer_are_maxima_over_corners(seed):
     """Where ends of ranges, which follow from the box there, have no price."""
