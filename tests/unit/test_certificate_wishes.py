@@ -152,6 +152,19 @@ def test_without_weights_the_largest_of_what_is_added_is_1(weight: np.ndarray | 
     assert told(mine)[1:] == ([3, 4], [0.0, 1.0], [-1.0, 0.5])
 
 
+def test_without_weights_what_is_added_is_never_so_little_that_it_counts_for_less():
+    made = wishes(ONE, n1=Refutation("signs", None, np.full(2, np.nan), floats(0.5, 0.25)))
+    assert told(of(made, Claim(0, 1), node(3, 4, f3=-1, f4=1))[0])[3] == [-1.0, 0.5]
+
+
+def test_slopes_of_relus_whose_range_ends_at_0_say_nothing():
+    low, high = LOW.copy(), HIGH.copy()
+    low[1], high[3], low[4] = 0.0, 0.0, 0.5
+    made = wishes(ONE, n1=Refutation("signs", floats(1.0), np.full(4, 0.5), np.zeros(4)))
+    _, mine = made.of(node(1, 3, 4, 6), Claim(0, 1), low, high)
+    assert told(mine)[1] == [6]
+
+
 def test_without_weights_and_sides_nothing_is_added():
     made = wishes(ONE, n1=Refutation("signs", None, floats(0.5), floats(4.0)))
     plain, mine = of(made, Claim(0, 1), node(3))
