@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from netproof.certificate.real import leaves as tool
@@ -314,3 +315,34 @@ def test_a_property_without_parts_has_nothing_to_grow(grown, monkeypatch: pytest
     monkeypatch.setattr(outside, "read_property", lambda *given: other)
     with pytest.raises(FormatError, match="is about another network"):
         made_of()
+
+
+def test_what_is_open_is_what_the_leaf_at_each_root_names(grown):
+    made_of(Leaf(0, 0, (), {}, {}, ()), Leaf(0, 1, (), {(1, 1): 0.5}, {}, ()))
+    assert [seed.open.tolist() for seed in grown[0].seeds] == [[], [1]]
+    made_of(leaf())
+    assert grown[1].seeds[0].open.tolist() == []
+    assert all(told.seeds[0].open.dtype == np.int64 for told in grown)
+
+
+def test_documents_of_another_format_or_with_a_field_twice(tmp_path: Path):
+    path = file_of(tmp_path, {})
+    assert len(read_leaves(path)) == 1
+    text = path.read_text()
+    path.write_text(text.replace("leaves-1", "leaves-2"))
+    with pytest.raises(FormatError, match="is no document of the format"):
+        read_leaves(path)
+    for twice in ('"leaves": [], "leaves"', '"format": "x", "leaves"'):
+        path.write_text(text.replace('"leaves"', twice))
+        with pytest.raises(FormatError, match="is no JSON document of leaves"):
+            read_leaves(path)
+    path.write_text(json.dumps({"format": tool.FORMAT, "leaves": [{}]}).replace("{}", '{"part": 0, "part": 0}'))
+    with pytest.raises(FormatError, match="is no JSON document of leaves"):
+        read_leaves(path)
+
+
+def test_every_node_of_a_tree_looks_at_the_deadline():
+    looks: list[int] = []
+    deadline: Any = SimpleNamespace(source="leaves", look=lambda: looks.append(0))
+    Trees((3, 2), 2, deadline).root([leaf((1, 0, True, 0.0)), leaf((1, 0, False, 0.0))])
+    assert len(looks) == 3
