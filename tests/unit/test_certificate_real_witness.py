@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from netproof.certificate.real.witness import RealWitness
 from netproof.errors import CertificateError
 from netproof.formats.load import load
+from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 from netproof.property import Ball, Box
 from soundness.real_evidence import chain
@@ -18,7 +20,7 @@ from soundness.real_evidence import chain
 
 def document(**changed: Any) -> dict[str, Any]:
     stated = {
-        "netproof": "0.1", "query": "q", "network": {"sha256": "ab"}, "label": 1, "image": [0.5, 0], "input": [0.25, -1],
+        "netproof": "0.1", "query": "q", "network": {"sha256": "ab"}, "label": 1, "image": [0.1, 0], "input": [0.25, -1],
         "exact_lower": ["0", "-1/3"], "exact_upper": ["1", "1/3"], "output": [1, 2.5, -3], "norm": "l2", "radius": "1/2",
         "center": ["1/2", "0"], "weight": ["1", "2"],
     }  # fmt: skip
@@ -29,13 +31,14 @@ def of(**changed: Any) -> RealWitness:
     return RealWitness.of(document(**changed), "w.json")
 
 
+STATES_NONE = "it states no robustness property, so nothing says what the output has to meet"
 BOX = Box((Fraction(0), Fraction(-1, 3)), (Fraction(1), Fraction(1, 3)))
 BALL = Ball("l2", (Fraction(1, 2), Fraction(0)), (Fraction(1), Fraction(2)), Fraction(1, 2))
 
 
 def test_what_a_document_says():
     found = of()
-    assert (found.network_sha256, found.label, found.image, found.point) == ("ab", 1, (0.5, 0.0), (0.25, -1.0))
+    assert (found.network_sha256, found.label, found.image, found.point) == ("ab", 1, (0.1, 0.0), (0.25, -1.0))
     assert (found.output, found.name, found.producer) == ((1.0, 2.5, -3.0), "q", "netproof 0.1")
     assert (found.box.lower, found.box.upper) == (BOX.lower, BOX.upper)
     ball = found.ball
@@ -68,7 +71,7 @@ def test_texts_that_are_no_fractions(text: Any):
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"exact_lower": None}, "it states no robustness property"), ({"label": None}, "it states no robustness property"),
+        ({"exact_lower": None}, STATES_NONE), ({"label": None}, STATES_NONE),
         *(({"network": wrong}, "it names no network") for wrong in (None, "ab", ["sha256"], {}, {"sha256": 7})),
         *(({"label": wrong}, "'label' is no class") for wrong in ("1", 1.0, True, False, -1)),
         ({"image": [0.5]}, "'image', 'input' and box do not belong together"),
@@ -76,7 +79,7 @@ def test_texts_that_are_no_fractions(text: Any):
         *(({"exact_upper": wrong}, "'exact_upper' is no list of 2 fractions") for wrong in (None, "11", {"1": 1, "2": 2}, ["1"], ["1"] * 3)),
         *(
             ({name: wrong}, f"'{name}' is no list of numbers")
-            for name in ("input", "output", "image") for wrong in (None, [], "12", {"0": 1}, [1, "2"], [True, 1], [1, None])
+            for name in ("input", "output", "image") for wrong in (None, 7, [], "12", {"0": 1}, [1, "2"], [True, 1], [1, None])
         ),
         *(({name: [1, wrong]}, f"'{name}' has a number that is too large") for name in ("input", "output") for wrong in (10**400, 1e999, float("nan"))),
         ({"norm": "l3"}, "its norm is 'l3'"), ({"norm": "x" * 30}, f"its norm is '{'x' * 20}'"), ({"norm": 2}, "its norm is '2'"),
@@ -117,7 +120,7 @@ def test_the_query_of_a_witness(network: Network):
     assert [one.coefficients.tolist() for one in query.condition] == [[[1.0, -1.0, 0.0]], [[0.0, -1.0, 1.0]]]
     assert [one.threshold.tolist() for one in query.condition] == [[0.0], [0.0]]
     about = query.about
-    assert about.label == 1 and about.image.tolist() == [0.5, 0.0] and about.part.ball is witness.ball
+    assert about.label == 1 and about.image.tolist() == [0.1, 0.0] and about.part.ball is witness.ball
     assert about.part.box is witness.box
     stated = [[(one.inputs, one.outputs, one.threshold) for one in case] for case in about.part.condition]
     assert stated == [[((), ((0, 1), (1, -1)), 0)], [((), ((1, -1), (2, 1)), 0)]]
@@ -141,3 +144,9 @@ def test_witnesses_of_other_networks(network: Network, changed: dict[str, Any]):
 def test_the_last_class_is_one_too(network: Network):
     query = of(label=2).query(network, "w.json")
     assert [one.coefficients.tolist() for one in query.condition] == [[[1.0, 0.0, -1.0]], [[0.0, 1.0, -1.0]]]
+
+
+def test_networks_of_integers_have_witnesses_of_another_kind():
+    other: Any = SimpleNamespace(graph=SimpleNamespace(arithmetic=Arithmetic.INTEGER), inputs=2, outputs=3)
+    with pytest.raises(CertificateError, match="is about a float network"):
+        of().query(other, "w.json")
