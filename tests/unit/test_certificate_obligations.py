@@ -13,11 +13,11 @@ import pytest
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.real import obligations as tool
-from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, SPLIT, RealCertificate
+from netproof.certificate.real.contents import CROWN, EMPTY, INTERVALS, LEAF, LEMMAS, SPLIT, RealCertificate
 from netproof.certificate.real.obligations import _Part, script_of
 from netproof.errors import InputError
 from network_shapes import Shape, cells_of
-from soundness.real_evidence import certificate, chain, property_text
+from soundness.real_evidence import Builder, certificate, chain, property_text
 
 INF = np.inf
 
@@ -61,6 +61,8 @@ ABOVE, BELOW = "(<= n2_0 (+ (* (/ 3.0 4.0) n1_0) (/ 3.0 4.0)))", "(<= n2_0 (+ (*
         ((1.0, 2.0), (-INF, INF), (1.0, INF), [("< 1.0", ">="), "(= n2_0 n1_0)"]),
         ((0.0, 2.0), (-INF, INF), (0.0, INF), [("< 0.0", ">="), "(= n2_0 n1_0)"]),
         ((0.0, 0.0), (-INF, INF), (0.0, 0.0), [("> 0.0", "<="), ("< 0.0", ">="), "(= n2_0 n1_0)"]),
+        ((2.0, 2.0), (-INF, INF), (2.0, INF), [("< 2.0", ">="), "(= n2_0 n1_0)"]),
+        ((-2.0, -2.0), (-INF, INF), (-INF, -2.0), [("> (- 2.0)", "<="), "(= n2_0 0.0)"]),
         # What is known is not asked again, and what is wider changes nothing.
         ((-1.0, 3.0), (-1.0, 3.0), (-1.0, 3.0), []),
         ((-2.0, 4.0), (-1.0, 3.0), (-1.0, 3.0), []),
@@ -119,6 +121,9 @@ def told(made: RealCertificate, network: bytes = NETWORK, property_: bytes = PRO
     """A script in short, its numbers to five places: declarations are left out, and a question is a line."""
     check_real(made, network, property_)
     text, questions = script_of(made, network, property_, source="made")
+
+    declared = re.findall(r"\(declare-const (\S+) Real\)", text)
+    assert len(declared) == len(set(declared)) and set(declared) == set(re.findall(r"\bn\d+_\d+\b", text))
 
     def rounded(found: re.Match[str]) -> str:
         return f"{float(Fraction(found[1].split('.')[0]) / Fraction(found[2].split('.')[0])):.5g}"
@@ -241,3 +246,30 @@ def test_of_which_networks_there_are_no_scripts(monkeypatch: pytest.MonkeyPatch)
         script_of(certificate(curved, PROPERTY, 1, 1), curved, PROPERTY, source="made")
     with pytest.raises(InputError, match="made has a witness, which needs no solver"):
         script_of(certificate(NETWORK, PROPERTY, 1, 1, claim="sat"), NETWORK, PROPERTY, source="made")
+
+
+@pytest.mark.parametrize("kind", [EMPTY, LEAF])
+def test_of_a_half_that_is_empty_that_is_all_that_is_asked(kind: int):
+    """The input is at least -1, so that its half below -4 is empty, and the other one is all."""
+    rows = [0] if kind == EMPTY else [0, 0]
+    made = certificate(
+        NETWORK, PROPERTY, 1, 1, kind=[SPLIT, kind, LEAF], rule=[0, 1 if kind == LEAF else 0, 0], split_relu=[0], split_feature=[0],
+        split_point=[-4], split_exponent=[0], leaf_row=rows,
+    )  # fmt: skip
+    assert told(made)[len(BEGIN) + len(A) + len(B) :] == [
+        "(push 1)", "true", "(push 1)", "(<= n0_0 -4.0)", "ask", "(pop 1)",
+        "(push 1)", "(>= n0_0 -4.0)", GOAL, "(pop 1)", "(pop 1)", "(pop 1)",
+    ]  # fmt: skip
+
+
+def test_maps_without_offsets_and_constraints_on_inputs():
+    """y = 3 x, and whether y + 2 x is above 11/2 with x at most 1."""
+    made = Builder([1, 1], dtype=np.float64)
+    network = made.bytes(made.node("MatMul", "x", made.constant([[3.0]])))
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 -1.0))(assert (<= X_0 1.0))"
+    property_ = f"{text}(assert (> (+ Y_0 (* 2.0 X_0)) 5.5))".encode()
+    lines = told(certificate(network, property_, 1, 1), network, property_)
+    assert lines == [
+        "(set-logic QF_LRA)", "(push 1)", "(= n1_0 (* 3.0 n0_0))", "(and (>= n0_0 -1.0) (<= n0_0 1.0))", "; part 0",
+        "(push 1)", "true", asked("(> (+ (* 2.0 n0_0) (* 1.0 n1_0)) 5.5)"), "(pop 1)", "(pop 1)",
+    ]  # fmt: skip
