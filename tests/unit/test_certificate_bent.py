@@ -67,6 +67,8 @@ def test_where_a_curve_s_maximum_is():
     best = math.log((1 + math.sqrt(0.2)) / (1 - math.sqrt(0.2)))
     # The nearest of seventeen points, 5/16 apart.
     assert found.tolist() == [[0.875, -2.0]] and abs(best - 0.875) < 5 / 32
+    # In the middle.
+    assert attained("sigmoid", rows(1.0), rows(0.2), rows(0.0), rows(1.875)).tolist() == [[0.9375]]
     assert attained("sigmoid", rows(1.0), rows(0.0), rows(-4.0), rows(4.0)).tolist() == [[4.0]]
 
 
@@ -105,13 +107,18 @@ def test_what_the_lines_of_a_product_miss_and_which_factor_is_split():
     assert found[0] == pytest.approx([p * (1 + q / (1 + q)) for p, q in zip([4.0, 2.0, 4.0, 2.0], shares, strict=True)])
 
 
+def test_a_factor_of_0_misses_nothing():
+    cells = cells_of([(0.0, 0.0), (1.0, 2.0), (1.0, 3.0), (0.0, 0.0)])
+    assert misses(shape(PRODUCT), cells, 0).tolist() == [[0.0] * 4]
+
+
 def test_what_the_lines_of_a_curve_miss():
-    """In the middle of -1 to 3, and nothing over a point; lines are the checker's, above and below the curve."""
-    cells = cells_of([(-1.0, 3.0), (1.0, 1.0)])
+    """In the middle of -1 to 5, and nothing over a point; lines are the checker's, above and below the curve."""
+    cells = cells_of([(-1.0, 5.0), (2.0, 2.0)])
     with np.errstate(all="ignore"):
         found = misses(shape("sigmoid"), cells, 0)
         lines = Lines.over(CURVES["sigmoid"], cells.low[0], cells.high[0], Float64().ends)
-    upper = lines.above[0] * 1.0 + lines.above[1]
-    lower = -(lines.below[0] * 1.0 + lines.below[1])
-    assert found == pytest.approx(upper - lower) and (lower <= sigmoid(1.0)).all() and (upper >= sigmoid(1.0)).all()
+    upper = lines.above[0] * 2.0 + lines.above[1]
+    lower = -(lines.below[0] * 2.0 + lines.below[1])
+    assert found == pytest.approx(upper - lower) and (lower <= sigmoid(2.0)).all() and (upper >= sigmoid(2.0)).all()
     assert found[0, 0] > 0.05 and abs(found[0, 1]) < 1e-6

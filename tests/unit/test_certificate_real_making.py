@@ -345,6 +345,7 @@ def test_wishes_without_slopes_are_rows_of_weights_alone():
     for given in ({}, {"slope": number}, {"added": number}, {"slope": number, "added": number}):
         row = Wish(np.array([1.0, 0.5]), feature=None if len(given) == 2 else some, **given).rounded(1)
         assert [len(part) for part in (row.feature, row.slope, row.added)] == [0, 0, 0] and row.mu == (2, 1)
+        assert row.feature.dtype == np.int64
     whole = Wish(np.ones(1), True, some, number, 2 * number).rounded(1)
     assert (whole.flat, whole.feature.tolist(), whole.slope.tolist(), whole.added.tolist()) == (True, [1], [1], [2])
 

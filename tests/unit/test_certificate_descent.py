@@ -1,0 +1,114 @@
+"""Better multipliers, step by step: where they begin, how far each step goes, and what is kept, by hand-worked numbers."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netproof.certificate.checker.real.bound import Slopes
+from netproof.certificate.checker.real.nodes import RELU
+from netproof.certificate.real.grown.steps import Descent, Multipliers
+from network_shapes import Shape, cells_of
+
+
+def rows(*values: list[float]) -> np.ndarray:
+    return np.array(values, np.float64)
+
+
+class Told(Descent):
+    """A descent whose bounds, and what they leave, are told beforehand; notes which multipliers it asked about."""
+
+    def __init__(self, *bends: tuple[str, int], values: Any = (), excess: Any = (), arriving: Any = ()) -> None:
+        shape: Any = Shape(*bends)
+        self.network = shape.network
+        self._begin = np.cumsum([0, *self.network.sizes]).tolist()
+        self._kinds = [kind for kind, _ in bends]
+        self.values, self.excess, self.arriving = list(values), list(excess), arriving
+        self.asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def _at(self, cells, objective, slope, added):
+        self.asked.append((slope.copy(), added.copy()))
+        value = np.array(self.values.pop(0)) if self.values else np.zeros(len(slope))
+        arriving = np.array(self.arriving) if len(self.arriving) else np.zeros(slope.shape)
+        return Multipliers(value, slope, added, arriving, np.full(slope.shape, len(self.asked)))
+
+    def _moved(self, cells, objective, slope, added):
+        return self._at(cells, objective, slope, added), np.array(self.excess.pop(0))
+
+
+def test_rows_begin_with_the_rule_and_what_is_said_of_features():
+    """The rule's slope is 1 where a range reaches farther above 0 than below."""
+    cells = cells_of([(-1.0, 2.0), (-2.0, 1.0)], [(-1.0, 2.0)], [(-2.0, 1.0), (-1.0, 3.0)])
+    objective: Any = SimpleNamespace(constant=np.zeros(2))
+    descent = Told((RELU, 2), ("sigmoid", 1), (RELU, 2))
+    bare = descent.started(cells, objective, None)
+    assert bare.slope[:, [0, 1, 3, 4]].tolist() == [[1.0, 0.0, 0.0, 1.0]] * 2 and np.isnan(bare.slope[:, 2]).all()
+    assert bare.added.tolist() == [[0.0] * 5] * 2
+    lower = rows([np.nan, 0.25], [0.5, np.nan])
+    said = Slopes(
+        (lower, rows([0.75], [np.nan]), None), (None, None, rows([3.0, 0.0], [0.0, -4.0])), np.zeros(2, np.bool_)
+    )
+    found = descent.started(cells, objective, said)
+    assert found.slope[:, [0, 1, 3, 4]].tolist() == [[1.0, 0.25, 0.0, 1.0], [0.5, 0.0, 0.0, 1.0]]
+    assert found.slope[0, 2] == 0.75 and np.isnan(found.slope[1, 2])
+    assert found.added.tolist() == [[0.0, 0.0, 0.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0, -4.0]]
+
+
+def adam(first: float, second: float) -> float:
+    """How far the second step goes, in parts of its length."""
+    m = (0.9 * 0.1 * first + 0.1 * second) / (1 - 0.9**2)
+    s = (0.999 * 0.001 * first**2 + 0.001 * second**2) / (1 - 0.999**2)
+    return m / math.sqrt(s)
+
+
+#: open with a negative value that arrives, closed and split, open with a positive one, closed and not split, open and split
+RANGES = [(-1.0, 1.0), (0.0, 2.0), (-1.0, 1.0), (0.0, 2.0), (-1.0, 1.0)]
+ARRIVING = [[-2.0, 4.0, 3.0, -1.0, -8.0]]
+SPLIT = np.array([[False, True, False, False, True]])
+
+
+def ran(values: list[list[float]], excess: list[Any], steps: int, slope: list[float], start: float = 5.0):
+    descent = Told((RELU, 5), values=values, excess=excess, arriving=ARRIVING)
+    cells, objective = cells_of(RANGES), SimpleNamespace(coefficients={3: None})
+    begun = Multipliers(np.array([start]), rows(slope), np.zeros((1, 5)), np.array(ARRIVING), np.zeros((1, 5)))
+    return descent, descent.run(cells, objective, begun, SPLIT, steps)  # type: ignore[arg-type]
+
+
+def test_two_steps():
+    """Of a slope the bound's is what arrives by what is left, of what is added what is left; each step begins with a length of 0.02,
+    in parts of the largest that arrives, 8, and is a tenth shorter than the one before."""
+    excess = [rows([1.0, -3.0, 9.0, 9.0, -2.0]), rows([0.5, 6.0, 9.0, 9.0, -1.0])]
+    descent, found = ran([[4.0], [6.0], [3.0]], excess, 2, [0.5] * 5)
+    one = [0.5 + 0.02, 0.5, 0.5, 0.5, 0.5 - 0.02]
+    two = [one[0] - 0.018 * adam(-2.0, -1.0), 0.5, 0.5, 0.5, one[4] - 0.018 * adam(16.0, 8.0)]
+    added = [0.02 * 8, 0.02 * 8 - 0.018 * 8 * adam(-3.0, 6.0)]
+    slopes, others = (np.concatenate(part) for part in zip(*descent.asked, strict=True))
+    assert slopes == pytest.approx(rows([0.5] * 5, one, two), abs=1e-12)
+    assert others == pytest.approx(rows([0.0] * 5, *([0.0, x, 0.0, 0.0, 0.0] for x in added)), abs=1e-12)
+    assert found.value.tolist() == [3.0] and found.slope == pytest.approx(rows(two)) and found.handed[0, 0] == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "start", "best"),
+    [([4.0, 6.0, 4.5], 5.0, 1), ([6.0, 4.0, 4.0], 5.0, 2), ([6.0, 5.0, 5.5], 5.0, 0), ([6.0, 7.0, 4.0], 5.0, 3)],
+)
+def test_the_best_rows_on_the_way_are_kept(values: list[float], start: float, best: int):
+    _, found = ran([[one] for one in values], [np.ones((1, 5))] * 2, 2, [0.5] * 5, start)
+    assert found.value.tolist() == [[start, *values][best]] and found.handed[0, 0] == best
+
+
+def test_slopes_stay_from_0_to_1():
+    descent, _ = ran([[6.0]] * 2, [rows([1.0, 0.0, 0.0, 0.0, -1.0])], 1, [0.99, 0.5, 0.5, 0.5, 0.01])
+    assert descent.asked[1][0].tolist() == [[1.0, 0.5, 0.5, 0.5, 0.0]]
+
+
+def test_rows_of_another():
+    one, other = (Multipliers(np.full(2, x), *(np.full((2, 3), x + n) for n in range(4))) for x in (0.0, 10.0))
+    mixed = one.replaced(np.array([True, False]), other)
+    assert mixed.value.tolist() == [10.0, 0.0]
+    for n, name in enumerate(("slope", "added", "arriving", "handed")):
+        assert getattr(mixed, name).tolist() == [[10.0 + n] * 3, [0.0 + n] * 3]
