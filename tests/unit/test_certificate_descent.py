@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real.bound import Slopes
-from netproof.certificate.checker.real.nodes import RELU
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.real.grown.steps import Descent, Multipliers
 from network_shapes import Shape, cells_of
 
@@ -112,3 +112,62 @@ def test_rows_of_another():
     assert mixed.value.tolist() == [10.0, 0.0]
     for n, name in enumerate(("slope", "added", "arriving", "handed")):
         assert getattr(mixed, name).tolist() == [[10.0 + n] * 3, [0.0 + n] * 3]
+
+
+def test_slopes_of_curves_begin_with_the_rule_s_and_move_between_their_ends():
+    """The rule's slope is what is handed on by what arrives. All that arrives moves a curve's, by parts of how far apart its ends are."""
+    descent = Told(("sigmoid", 4), values=[[6.0]] * 2, excess=[np.ones((1, 4))], arriving=[[-2.0, 3.0, 0.0, -2.0]])
+    cells, objective = cells_of([(-1.0, 2.0)] * 4), SimpleNamespace(coefficients={3: None})
+    slope = rows([np.nan, np.nan, np.nan, 0.15])
+    begun = Multipliers(
+        np.array([5.0]), slope, np.zeros((1, 4)), np.array(descent.arriving), rows([-0.4, 0.6, 9.0, -0.4])
+    )
+    descent.run(cells, objective, begun, np.zeros((1, 4), np.bool_), 1)  # type: ignore[arg-type]
+    least = math.exp(-2.0) / (1 + math.exp(-2.0)) ** 2
+    part = 0.02 * (0.25 - least)
+    assert descent.asked[0][0] == pytest.approx(rows([0.2, 0.2, least, 0.15]), abs=1e-6)
+    assert descent.asked[1][0] == pytest.approx(rows([0.2 + part, 0.2 - part, least, 0.15 + part]), abs=1e-6)
+
+
+def test_little_that_arrives_moves_little_and_closed_relus_have_no_slopes():
+    descent = Told((RELU, 3), values=[[6.0]] * 2, excess=[np.ones((1, 3))], arriving=[[-0.5, 0.5, -0.25]])
+    cells, objective = cells_of([(-1.0, 0.0), (-1.0, 1.0), (0.0, 2.0)]), SimpleNamespace(coefficients={3: None})
+    begun = Multipliers(
+        np.array([5.0]), rows([0.5] * 3), np.zeros((1, 3)), np.array(descent.arriving), np.zeros((1, 3))
+    )
+    descent.run(cells, objective, begun, np.array([[False, False, True]]), 1)  # type: ignore[arg-type]
+    assert descent.asked[1][0].tolist() == [[0.5] * 3]
+    assert descent.asked[1][1] == pytest.approx(rows([0.0, 0.0, -0.02 * 0.5]), abs=1e-12)
+
+
+@pytest.mark.parametrize("bend", [RELU, "sigmoid", PRODUCT])
+def test_what_goes_forwards_is_the_slope_of_what_is_bounded(bend: str):
+    """One feature of each bend, and what comes behind it: the corner, what exceeds what attains the maximum, and both together."""
+    descent = Told((bend, 2))
+    shape = SimpleNamespace(forward=lambda x: 2.0 * x, offset=np.array([1.0, -1.0]))
+    nodes = [SimpleNamespace(operands=(), operator=None, bend="", size=2), SimpleNamespace(operands=(0,), operator=shape, bend="", size=2),
+             SimpleNamespace(operands=(1,), operator=None, bend=bend, size=1 if bend == PRODUCT else 2)]  # fmt: skip
+    last = SimpleNamespace(
+        operands=(2,), operator=SimpleNamespace(forward=lambda x: seen.append(x) or x, offset=None), bend="", size=1
+    )
+    seen: list[np.ndarray] = []
+    descent.network = SimpleNamespace(nodes=[*nodes, last, None])  # type: ignore[assignment]
+    cells = cells_of([(-1.0, 3.0), (-3.0, 2.0)])
+    cells = type(cells)(rows([-1.0, -2.0]), rows([1.0, 2.0]), cells.low, cells.high, ())
+    # The upper end where the corner's coefficient is above 0: inputs are 1 and -2, and 3 and -5 arrive.
+    descent._corner = rows([0.5, 0.0])
+    v, s = {RELU: ([1.0, -2.0], [0.25, -1.0]), "sigmoid": ([1.0, 0.0], [0.5, 1.0]), PRODUCT: ([2.0, 2.0], [0.5, -1.0])}[
+        bend
+    ]
+    descent._seen = [(rows(v), rows(s))]
+    excess = descent._forward(cells, 3, [rows([0.5, 0.5])], [rows([0.0, 0.0])])
+    # relu(a) - a/4 is largest at 3; -2 relu(a) + a at 0. sigmoid(a) - a/2 at -1, -a at -3. 2 x y - x/2 + y: at 3 and 2.
+    at = {RELU: [3.0, 0.0], "sigmoid": [-1.0, -3.0], PRODUCT: [3.0, 2.0]}[bend]
+    assert excess[0] == pytest.approx(rows([3.0 - at[0], -5.0 - at[1]])) and len(excess) == 1
+    behind = {
+        RELU: [3.0, 0.5 * -5.0],
+        "sigmoid": [1 / (1 + math.e) + 0.5 * 4.0, 1 / (1 + math.exp(3.0))],
+        # Of x the slope is s / v, 1/4, of y -1/2; nothing exceeds of x, and -7 of y.
+        PRODUCT: [6.0 + 0.25 * 0.0 - 0.5 * -7.0],
+    }[bend]
+    assert seen[0] == pytest.approx(rows(behind), abs=1e-9)
