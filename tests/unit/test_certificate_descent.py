@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real.bound import Slopes
+from netproof.certificate.checker.real.bound import Evaluation, Slopes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.real.grown.steps import Descent, Multipliers
 from network_shapes import Shape, cells_of
@@ -171,3 +171,51 @@ def test_what_goes_forwards_is_the_slope_of_what_is_bounded(bend: str):
         PRODUCT: [6.0 + 0.25 * 0.0 - 0.5 * -7.0],
     }[bend]
     assert seen[0] == pytest.approx(rows(behind), abs=1e-9)
+
+
+class Bounded(Descent):
+    """A descent whose bound is told, and notes by which rows it was asked for."""
+
+    def __init__(self) -> None:
+        Told.__init__(self, (RELU, 1), ("sigmoid", 2), (PRODUCT, 2))  # type: ignore[arg-type]
+        self.network.inputs = 1
+        self.numbers: Any = SimpleNamespace(upper=lambda *ends: np.array(ends).sum(0))
+
+    def bound(self, cells, rows, objective, slopes):  # type: ignore[override]
+        self.told = rows, slopes
+        self._seen[1] = np.full((len(rows), 2), 3.0), np.full((len(rows), 2), 4.0)
+        return np.arange(len(rows)) * 1.0, np.ones(len(rows))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_by_which_rows_the_checker_s_bound_is_asked_for(count: int):
+    """Of products no slope is chosen, nor of bends of which none is known; what is added nowhere is left out. Without a node
+    on the way to the objective what arrives is 0."""
+    cells = cells_of([(-1.0, 1.0)], [(-1.0, 1.0)] * 2, [(-1.0, 1.0)] * 2).take(np.zeros(count, np.int64))
+    descent, objective = Bounded(), SimpleNamespace()
+    slope, added = np.tile(rows([0.5, np.nan, np.nan, 0.25, 0.75]), (2, 1)), np.zeros((2, 5))
+    added[1, 3] = 2.0
+    found = descent._at(cells, objective, slope, added)  # type: ignore[arg-type]
+    asked, slopes = descent.told
+    assert asked.tolist() == [[0, 0], [0, 1]][count - 1] and asked.dtype == np.int64
+    assert slopes.lower[0].tolist() == [[0.5], [0.5]] and slopes.lower[1:] == (None, None)
+    assert slopes.added[:2] == (None, None) and slopes.added[2].tolist() == [[0.0, 0.0], [2.0, 0.0]]
+    assert slopes.flat.tolist() == [False, False] and slopes.flat.dtype == np.bool_
+    assert found.value.tolist() == [1.0, 2.0] and found.slope is slope and found.added is added
+    assert found.arriving.tolist() == [[0.0, 3.0, 3.0, 0.0, 0.0]] * 2
+    assert found.handed.tolist() == [[0.0, 4.0, 4.0, 0.0, 0.0]] * 2
+    slope[0, 1] = 0.125
+    descent._at(cells, objective, slope, added)  # type: ignore[arg-type]
+    assert descent.told[1].lower[1][0, 0] == 0.125 and np.isnan(descent.told[1].lower[1][1]).all()
+
+
+def test_what_arrives_at_a_product_arrives_at_both_factors(monkeypatch: pytest.MonkeyPatch):
+    descent = Bounded()
+    descent._seen = [None] * 3  # type: ignore[list-item]
+    monkeypatch.setattr(Evaluation, "_bent", lambda self, k, i, v, *others: (handed, "share"))
+    handed = rows([1.0, 2.0, 3.0, 4.0])
+    assert descent._bent(2, 6, rows([5.0, 6.0])) == (handed, "share")
+    assert [part.tolist() for part in descent._seen[2]] == [[[5.0, 6.0, 5.0, 6.0]], [[1.0, 2.0, 3.0, 4.0]]]
+    handed = rows([1.0, 2.0])
+    descent._bent(1, 4, rows([5.0, 6.0]))
+    assert [part.tolist() for part in descent._seen[1]] == [[[5.0, 6.0]], [[1.0, 2.0]]]
