@@ -39,6 +39,8 @@ def test_between_what_slopes_are_of_use():
     least, most = slopes_of("sigmoid", rows(-1.0, -2.0), rows(2.0, 3.0))
     ends = [sigmoid(x) * (1 - sigmoid(x)) for x in (2.0, 3.0)]
     assert least[0] == pytest.approx(ends, abs=1e-6) and most[0] == pytest.approx([0.25, 0.25], abs=1e-6)
+    # At 0 the root has no slope.
+    assert slopes_of("sqrt", rows(0.0), rows(1.0)) == (0.0, 0.0)
     least, most = slopes_of("sigmoid", rows(np.nan, -np.inf), rows(1.0, np.nan))
     assert np.isfinite(least).all() and np.isfinite(most).all() and (least[0, 0], most[0, 0]) == (0.0, 0.0)
 

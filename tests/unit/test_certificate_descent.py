@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real.bound import Evaluation, Slopes
+from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
+from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.real.grown.steps import Descent, Multipliers
 from network_shapes import Shape, cells_of
+from soundness.real_evidence import chain
 
 
 def rows(*values: list[float]) -> np.ndarray:
@@ -219,3 +222,25 @@ def test_what_arrives_at_a_product_arrives_at_both_factors(monkeypatch: pytest.M
     handed = rows([1.0, 2.0])
     descent._bent(1, 4, rows([5.0, 6.0]))
     assert [part.tolist() for part in descent._seen[1]] == [[[5.0, 6.0]], [[1.0, 2.0]]]
+
+
+def test_of_a_relu_whose_range_ends_at_0_nothing_goes_forwards():
+    """What arrives at it is below 0 by 3, and its slope would be 1/2 if it were open."""
+    descent, seen = Told((RELU, 1)), []
+    bend = SimpleNamespace(operands=(0,), operator=None, bend=RELU, size=1)
+    last = SimpleNamespace(
+        operands=(1,), operator=SimpleNamespace(forward=lambda x: seen.append(x) or x, offset=None), bend="", size=1
+    )
+    descent.network = SimpleNamespace(nodes=[None, bend, last])  # type: ignore[assignment]
+    cells = cells_of([(-1.0, 0.0)])
+    cells.lower[:], cells.upper[:] = -3.0, -3.0
+    descent._corner, descent._seen = rows([1.0]), [(rows([-2.0]), rows([0.0]))]
+    excess = descent._forward(cells, 2, [rows([0.5])], [rows([0.0])])
+    assert seen[0].tolist() == [[0.0]] and excess[0].tolist() == [[-2.0]]
+
+
+def test_a_descent_looks_at_the_deadline_of_what_it_is_made_of():
+    evaluation = Evaluation(
+        read_network(chain([[[1.0]], [[1.0]]], [[0.0], [0.0]]), 1, Float64(), "n"), Float64(), lambda: None
+    )
+    assert Descent(evaluation).look is evaluation.look
