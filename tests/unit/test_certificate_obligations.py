@@ -273,3 +273,14 @@ def test_maps_without_offsets_and_constraints_on_inputs():
         "(set-logic QF_LRA)", "(push 1)", "(= n1_0 (* 3.0 n0_0))", "(and (>= n0_0 -1.0) (<= n0_0 1.0))", "; part 0",
         "(push 1)", "true", asked("(> (+ (* 2.0 n0_0) (* 1.0 n1_0)) 5.5)"), "(pop 1)", "(pop 1)",
     ]  # fmt: skip
+
+
+def test_where_no_rule_is_said_no_ranges_are_found():
+    made = certificate(
+        NETWORK, PROPERTY, 1, 1, kind=[SPLIT, LEAF, LEAF], rule=[0] * 3, split_relu=[0], split_feature=[0], split_point=[1],
+        split_exponent=[1], leaf_row=[0, 0],
+    )  # fmt: skip
+    assert told(made)[len(BEGIN) + len(A) + len(B) :] == [
+        "(push 1)", "true", "(push 1)", "(<= n0_0 0.5)", GOAL, "(pop 1)", "(push 1)", "(>= n0_0 0.5)", GOAL, "(pop 1)",
+        "(pop 1)", "(pop 1)",
+    ]  # fmt: skip
