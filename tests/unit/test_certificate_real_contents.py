@@ -25,6 +25,7 @@ from netproof.certificate.real.contents import (
     ROW_EXPONENTS,
     SPLIT,
     TENS,
+    Forest,
     RealCertificate,
     Taken,
     arrays_of,
@@ -439,3 +440,35 @@ def test_lengths_that_no_certificate_has() -> None:
         + (1 << 31).to_bytes(8, "little")
     )
     assert unpack(signed(start, b"\0" * (1 << 20)), "f", (7,)).body_length == 1 << 31
+
+
+def test_trees_have_so_many_levels_and_no_more():
+    """Of every level the first node is split, and the second one empty."""
+
+    def forest(levels: int) -> Forest:
+        kind = [SPLIT, *([SPLIT, EMPTY] * (levels - 2)), EMPTY, EMPTY]
+        numbers = np.zeros(levels - 1, np.int64)
+        names = ("split_relu", "split_feature", "split_point", "split_exponent")
+        arrays = arrays_of(kind=kind, rule=np.zeros(len(kind)), **dict.fromkeys(names, numbers))
+        return Taken(arrays).forest([1])
+
+    assert len(forest(16384).kind) == 2 * 16384 - 1
+    with pytest.raises(ValueError, match="trees have more than 16384 levels"):
+        forest(16385)
+
+
+def test_a_forest_without_leaves_has_no_rows():
+    none = np.zeros(0, np.int64)
+    rows = Forest(none, none, none, none, none, none, none, none, none).rows
+    assert len(rows) == 0 and rows.dtype == np.int64
+
+
+def test_a_header_may_be_as_long_as_it_may(monkeypatch: pytest.MonkeyPatch):
+    arrays = arrays_of(witness=[1], witness_limbs=[1], witness_two=[0], witness_ten=[0])
+    made = RealCertificate("ab" * 32, "cd" * 32, 1, 1, "sat", arrays)
+    length = int.from_bytes(encode(made)[12:16], "little")
+    monkeypatch.setattr("netproof.certificate.real.format.LONGEST", length)
+    assert encode(made)
+    monkeypatch.setattr("netproof.certificate.real.format.LONGEST", length - 1)
+    with pytest.raises(ValueError, match="header is at most"):
+        encode(made)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import EMPTY, LEAF, LIMB, SPLIT
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
-from netproof.certificate.real.grown.seeds import Claim, Places, Seed
+from netproof.certificate.real.grown.seeds import NO_LIMITS, Claim, Places, Seed
 from netproof.certificate.real.grown.written import dyadic, written
 from netproof.certificate.real.leaves import Leaf, Split, Trees, _beyond
 from netproof.certificate.real.make import _keys, _scale, _witness
@@ -333,3 +334,43 @@ def test_every_part_is_asked_about_and_strictness_is_kept():
     assert [one for one in asked if "n3_0" in str(one)] == [["(> (* 1.0 n3_0) 5.0)"]] * 2
     assert len(asked) == questions and depth == 0
     assert {f"(and (>= n0_0 {end}) (<= n0_0 {end}))" for end in ("(- 1.0)", "1.0")} <= set(claimed)
+
+
+# -- what is there where nothing is said
+
+
+def test_wishes_without_slopes_are_rows_of_weights_alone():
+    assert not Wish(np.ones(1)).flat
+    some, number = features(1), np.array([0.5])
+    for given in ({}, {"slope": number}, {"added": number}, {"slope": number, "added": number}):
+        row = Wish(np.array([1.0, 0.5]), feature=None if len(given) == 2 else some, **given).rounded(1)
+        assert [len(part) for part in (row.feature, row.slope, row.added)] == [0, 0, 0] and row.mu == (2, 1)
+        assert row.feature.dtype == np.int64
+    whole = Wish(np.ones(1), True, some, number, 2 * number).rounded(1)
+    assert (whole.flat, whole.feature.tolist(), whole.slope.tolist(), whole.added.tolist()) == (True, [1], [1], [2])
+
+
+def test_arrays_of_no_rows_are_of_whole_numbers_too():
+    arrays = arrays_of_rows([], 2)
+    assert all(len(values) == 0 and values.dtype == np.int64 for values in arrays.values()) and len(arrays) == 7
+
+
+def test_seeds_and_places_where_nothing_is_said():
+    seed, claim = Seed([], features(), {}), Claim(0, None)
+    assert (seed.beyond, seed.kind, seed.rule, seed.split, seed.children) == (0, EMPTY, 0, None, None)
+    assert (claim.last, claim.row, claim.wish, claim.found) == (None, -1, None, None)
+    assert not Places(features(0), np.ones(1)).is_end
+    assert (NO_LIMITS.each, NO_LIMITS.most, NO_LIMITS.hands_down) == (None, None, False)
+
+
+def test_weights_beyond_a_goal_s_constraints_are_of_none():
+    assert Places(features(0, 1), np.array([2.0, 3.0])).weights(np.array([1.0, 1.0, 7.0])).tolist() == [2.0, 3.0]
+
+
+def test_the_moment_itself_is_too_late(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("netproof.certificate.real.deadline.time", SimpleNamespace(monotonic=lambda: 5.0))
+    assert [Deadline("a", at).is_over for at in (4.0, 5.0, 6.0, np.inf)] == [True, True, False, False]
+    assert not Deadline("a").is_over
+    with pytest.raises(NoEvidenceError, match=r"a: .*making it takes more time"):
+        Deadline("a", 5.0).look()
+    Deadline("a", 6.0).look()

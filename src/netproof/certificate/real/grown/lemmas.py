@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
+from netproof.certificate.checker.real.relus import leans
 from netproof.certificate.checker.real.tree import Lemma, Rows
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.grown.rows import Row, Wish, arrays_of_rows
@@ -97,7 +98,7 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     slope = ends.slope[which][:, matters].astype(np.float64)
     slope = np.where(straight[matters], np.clip(slope, 0.0, 1.0), slope)
     # Of curves the rule's slope is no number.
-    numbers, rule = ends.open[matters], np.where(straight, (lows + highs > 0) * 1.0, np.nan)[matters]
+    numbers, rule = ends.open[matters], np.where(straight, leans(lows, highs) * 1.0, np.nan)[matters]
     # What gains too little is left out, and what is nearly as good as the search's bound has digits enough.
     bound, best = ends.bound[which], np.full(len(which), np.inf)
     rows: list[Row | None] = [None] * len(which)
