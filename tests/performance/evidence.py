@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +33,7 @@ from netproof.errors import InputError, NoEvidenceError
 from netproof.files.opened import read_bytes
 from netproof.query import Question, Result
 from netproof.runs.certify import FAILURES, write_evidence
-from performance.sample import chosen_of
+from performance.sample import add_choice, chosen_of
 
 #: seconds that a certificate may take to be made
 _MAKING = 600.0
@@ -55,15 +55,7 @@ class Row:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="+")
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--every", action="store_true", help="no sample: all instances")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--last", type=int)
-    parser.add_argument("--step", type=int, default=1, help="only every so many of them")
-    parser.add_argument("--published", help="only instances with this published verdict: sat, unsat or open")
+    add_choice(parser)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--by-wall", action="store_true")
@@ -108,7 +100,7 @@ def _asked(opened: OpenBenchmark, instance: Instance, seconds: float, times: int
         try:
             size, making = _made(path, sources, question, result, times)
         except NoEvidenceError as error:
-            return Row(*list(asdict(row).values())[:4], without=error.problem)
+            return replace(row, without=error.problem)
         except FAILURES as error:
             _say(f"{instance.name}: NO CERTIFICATE: {error}")
             return None
@@ -117,7 +109,7 @@ def _asked(opened: OpenBenchmark, instance: Instance, seconds: float, times: int
         except FAILURES as error:
             _say(f"{instance.name}: NOT ACCEPTED: {error}")
             return None
-    return Row(instance.name, row.verdict, row.reading, row.search, making, checking, size)
+    return replace(row, making=making, checking=checking, size=size)
 
 
 def _made(path: Path, sources: tuple[Path, Path], question: Question, result: Result, times: int) -> tuple[int, float]:

@@ -30,18 +30,10 @@ from netproof.errors import InputError
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="+")
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    add_choice(parser)
     parser.add_argument(
         "--own", action="store_true", help="the limit that the list gives each instance, instead of --seconds"
     )
-    parser.add_argument("--every", action="store_true", help="no sample: all instances")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--last", type=int)
-    parser.add_argument("--step", type=int, default=1, help="only every so many of them")
-    parser.add_argument("--published", help="only instances with this published verdict: sat, unsat or open")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     contradicted = 0
@@ -49,6 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
         opened, chosen = chosen_of(name, options)
         contradicted += _ask(name, opened, chosen, None if options.own else options.seconds)
     return 1 if contradicted else 0
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is asked, and for how long, which :func:`chosen_of` takes."""
+    parser.add_argument("benchmarks", nargs="+")
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--every", action="store_true", help="no sample: all instances")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--last", type=int)
+    parser.add_argument("--step", type=int, default=1, help="only every so many of them")
+    parser.add_argument("--published", help="only instances with this published verdict: sat, unsat or open")
 
 
 def chosen_of(name: str, options: argparse.Namespace) -> tuple[OpenBenchmark, list[Instance]]:
