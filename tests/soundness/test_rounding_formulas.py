@@ -26,7 +26,7 @@ from netproof.operators.affine.sum import Sum
 from soundness.real_networks import double
 
 #: what the docstring calls C, the number of roundings that nobody counts, and what stands for numbers that underflow
-PASSES, SPARE, UNDERFLOW = 16, 64, 2.0**-500
+PASSES, SPARE, UNDERFLOW = 18, 64, 2.0**-500
 W1, B1, E1 = [[2.0, -3.0], [1.0, 4.0]], [5.0, -1.0], [1.0, 1.0]
 W2, B2 = [[1.0, 1.0], [-2.0, 0.0]], [0.0, 3.0]
 W3, B3, E3 = [[1.0, -2.0], [3.0, 0.0]], [0.0, -7.0], [0.5, 0.0]

@@ -196,6 +196,7 @@ PINNED = {
         "lines_share": 0.7,
         "weight_steps": 12,
         "look_ahead": 4,
+        "look_ahead_coupled": (2, 2),
         "batch": Budget(128 * MIB, least=2, most=128, whole=True),
         "tensors": 40,
     },
@@ -300,6 +301,8 @@ PINNED = {
     },
     "LINE_STEPS": {
         "length": 0.1,
+        "cut": 0.1,
+        "tie": 1e-4,
         "steps": 12,
         "range_steps": 8,
         "layer_share": 0.4,

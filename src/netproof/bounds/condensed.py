@@ -19,6 +19,7 @@ from torch import Tensor
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.effort.bounding import CONDENSED
 from netproof.graph.graph import Graph
+from netproof.operators.activations.shares import Shares
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
@@ -60,6 +61,8 @@ def chains(graph: Graph) -> dict[int, Chain]:
         k = bisect_left(graph.activations, activation)
         if activation not in graph.activations[k : k + 1] or readers[activation] > 1:
             continue
+        if isinstance(graph.nodes[activation].operator, Shares):
+            continue  # what a run of them adds is not that of its features
         source = _source(graph, graph.nodes[activation].operands[0], readers)
         if source is None:
             continue

@@ -51,9 +51,13 @@ class LineStepEffort:
     layer_share : a layer is left out that would take more than this share of the time
     rates : of the steps
     batch, tensors : ends of ranges bounded at once, and tensors of all features that each needs
+    cut : an end of a range has a price where so much of the range was cut off, as a part of it
+    tie : the least price, in parts of what arrives, so that it is on one side of 0
     """
 
     length: float = 0.1
+    cut: float = 0.1
+    tie: float = 1e-4
     steps: int = 12
     range_steps: int = 8
     layer_share: float = 0.4

@@ -122,6 +122,7 @@ class RangeEffort:
     lines_share : the share of the time that ranges by lines may take, before anything is split
     weight_steps : on weights of constraints
     look_ahead : candidate splits tried out per subproblem
+    look_ahead_coupled : on networks with products so many by gaps, and so many by heights
     batch, tensors : what one batch may occupy, and how many tensors of all features each row needs
     """
 
@@ -130,6 +131,7 @@ class RangeEffort:
     lines_share: float = 0.7
     weight_steps: int = 12
     look_ahead: int = 4
+    look_ahead_coupled: tuple[int, int] = (2, 2)
     batch: Budget = Budget(128 << 20, least=2, most=128, whole=True)
     tensors: int = 40
 

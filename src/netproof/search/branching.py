@@ -32,10 +32,16 @@ class Split(Rows):
         """Of several splits per row, the one in each row's column: ``[B, W]`` to ``[B]``."""
         return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
+    def beside(self, other: Split) -> Split:
+        """Splits ``[B, W]`` and more of them ``[B, V]`` for the same rows."""
+        return Split(*(torch.cat(both, 1) for both in self._with(other)))
+
     def where(self, usable: Tensor, other: Split) -> Split:
         """These, and the other ones in rows that are not ``usable`` (``[B]`` bool)."""
-        pairs = ((self.k, other.k), (self.feature, other.feature), (self.point, other.point))
-        return Split(*(torch.where(usable, mine, others) for mine, others in pairs))
+        return Split(*(torch.where(usable, mine, others) for mine, others in self._with(other)))
+
+    def _with(self, other: Split) -> tuple[tuple[Tensor, Tensor], ...]:
+        return (self.k, other.k), (self.feature, other.feature), (self.point, other.point)
 
 
 def gap_candidates(
@@ -70,6 +76,32 @@ def gap_candidates(
         layers.append(torch.full((low.shape[1],), k))
         features.append(torch.arange(low.shape[1]))
     return _best(len(region), gaps, points, layers, features, width)
+
+
+def height_candidates(point: DualPoint, width: int, region: Region) -> tuple[Split, Tensor]:
+    """The ``width`` activation splits of every row with the highest hulls, ``[B, width]``, best first, and their heights.
+
+    The height is that of the chord above the function, or below it, where a feature would be split, times the size of what
+    arrives: it does not depend on where the bound is attained (the intercept score of Bunel et al., JMLR 2020, for any
+    function). Functions of several features are left out, and ``-inf`` marks what cannot be split.
+    """
+    graph = point.relaxation.graph
+    heights, points, layers, features = [], [], [], []
+    for k, index in enumerate(graph.activations):
+        activation, v = graph.activation(index), point.v[k]
+        if v is None or activation.coupled:
+            continue
+        low, high = region.range_lower[k], region.range_upper[k]
+        where = activation.split_point((low + high) / 2, low, high)
+        none, at = torch.isnan(where), torch.where(torch.isnan(where), low, where)
+        first, last = activation.evaluate(low), activation.evaluate(high)
+        chord = first + (last - first) * ((at - low) / torch.where(high > low, high - low, 1.0))
+        height = v.abs() * (chord - activation.evaluate(at)).abs()
+        heights.append(torch.where(none | ~torch.isfinite(height), -torch.inf, height))
+        points.append(where)
+        layers.append(torch.full((low.shape[1],), k))
+        features.append(torch.arange(low.shape[1]))
+    return _best(len(region), heights, points, layers, features, width)
 
 
 def program_candidates(

@@ -66,8 +66,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
 
 
-#: terms per magnitude: adjoint, phi with its three products and slopes, offsets, box maximum, final sums
-_PASSES = 16.0
+#: terms per magnitude: adjoint, phi with its three products and slopes (five of shares, with what they have in common), offsets,
+#: box maximum, final sums
+_PASSES = 18.0
 _LARGEST = 2.0**500
 _UNDERFLOW = 2.0**-500
 #: more than what underflow takes from a magnitude or from its product with a gamma; and little beside anything when it is

@@ -8,8 +8,9 @@ something worse first: with products there are thousands of multipliers, and CRO
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,12 +19,43 @@ from netproof.bounds.backward import Maximum, bound_backwards, box_maximum
 from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.objective import Objective
+from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import LINE_STEPS
+from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.operators.sums import feature_sum
+from netproof.rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts(Rows):
+    """Where ranges of activations end because something was split or cut off, so that an end has a price of its own.
+
+    Attributes
+    ----------
+    lower, upper : ``[B, n_k]`` bool for each activation, which ends those are; None where there are none
+    beta : ``[B, n_k]`` for each activation, the prices to start from
+    """
+
+    lower: tuple[Tensor | None, ...]
+    upper: tuple[Tensor | None, ...]
+    beta: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, relaxation: Relaxation, whole: Region, beta: Sequence[Tensor]) -> Cuts:
+        """The ends that are closer than those of the whole region, of one row, that these are parts of."""
+        region, lower, upper = relaxation.region, [], []
+        for k, index in enumerate(relaxation.graph.activations):
+            width = LINE_STEPS.cut * (whole.range_upper[k] - whole.range_lower[k])
+            low = region.range_lower[k] > whole.range_lower[k] + width
+            high = region.range_upper[k] < whole.range_upper[k] - width
+            some = not relaxation.graph.activation(index).coupled and bool((low | high).any())
+            lower.append(low if some else None)
+            upper.append(high if some else None)
+        return cls(tuple(lower), tuple(upper), tuple(beta))
 
 
 def leaning(
@@ -32,6 +64,7 @@ def leaning(
     until: Until,
     start: Sequence[Tensor] | None = None,
     maximum: Maximum = box_maximum,
+    cuts: Cuts | None = None,
 ) -> tuple[Parameters, Float[Tensor, " B"], list[Tensor]]:
     """The best lines found for every row.
 
@@ -43,19 +76,28 @@ def leaning(
 
     Returns
     -------
-    parameters : the lines as multipliers, with no ``beta``
+    parameters : the lines as multipliers, with no ``beta`` but for what need not be handed on (:meth:`netproof.operators.hulls.hull.Hull.apart`)
     value : ``[B]``, the bound there (in the dtype of the inputs)
     t : what a further call may start with
     """
-    run = _Lines(relaxation, objective, start, maximum)
+    run = _Lines(relaxation, objective, start, maximum, cuts)
     best, value = minimize(run, LINE_STEPS.rates, until)
-    best = [part.clamp(0, 1) for part in best]
-    return run.parameters_at(best), value, best
+    return run.parameters_at(best), value, best[: 2 * len(relaxation.graph.activations)]
+
+
+def by_crown(relaxation: Relaxation, objective: Objective, maximum: Maximum = box_maximum) -> Float[Tensor, " B"]:
+    """The bounds by the lines that :func:`leaning` begins with."""
+    return _Lines(relaxation, objective, None, maximum, None).bound(onward=False)
 
 
 class _Lines(ByAutograd):
     def __init__(
-        self, relaxation: Relaxation, objective: Objective, start: Sequence[Tensor] | None, maximum: Maximum
+        self,
+        relaxation: Relaxation,
+        objective: Objective,
+        start: Sequence[Tensor] | None,
+        maximum: Maximum,
+        cuts: Cuts | None,
     ) -> None:
         rows = len(objective)
         if start is None:
@@ -65,48 +107,103 @@ class _Lines(ByAutograd):
             for sign in (1.0, -1.0):
                 for k, (low, high) in enumerate(zip(region.range_lower, region.range_upper, strict=True)):
                     t = torch.full_like(low, 0.5)
-                    if relaxation.graph.activations[k] <= last:
-                        t = _of_crown(relaxation.hulls[k].slope(torch.full_like(low, sign)), low, high)
+                    hull = relaxation.hulls[k] if relaxation.graph.activations[k] <= last else None
+                    if isinstance(hull, KinkHull):
+                        t = _of_crown(hull.slope(torch.full_like(low, sign)), low, high)
                     start.append(t.expand(rows, -1))
-        super().__init__(start, [LINE_STEPS.length] * len(start))
+        self._lines = len(start)
+        #: of every activation with cuts its number, what a price is in parts of, and which signs it may have
+        self._priced: list[tuple[int, Tensor, Tensor, Tensor]] = []
         self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
-        self._all = relaxation, objective
+        prices = [] if cuts is None else self._begin(start, cuts)
+        super().__init__([*start, *prices], [LINE_STEPS.length] * (len(start) + len(prices)))
+        self._all = relaxation, objective, list(self._priced)
+
+    def _begin(self, start: Sequence[Tensor], cuts: Cuts) -> list[Tensor]:
+        """Prices of ends, in parts of what arrives at their features to begin with."""
+        with torch.no_grad():
+            received = _bound(self._relaxation, self._objective, start, self._maximum, {}).received
+        prices = []
+        for k, (low, high) in enumerate(zip(cuts.lower, cuts.upper, strict=True)):
+            v = received.get(k)
+            if low is None or high is None or v is None:
+                continue
+            size = torch.maximum(v.abs(), v.square().mean(-1, keepdim=True).sqrt()).clamp(min=1e-12)
+            least = torch.where(high, -torch.inf, torch.where(low, LINE_STEPS.tie, 0.0))
+            most = torch.where(low, torch.inf, torch.where(high, -LINE_STEPS.tie, 0.0))
+            prices.append(torch.minimum(torch.maximum(cuts.beta[k] / size, least), most))
+            self._priced.append((k, size, least, most))
+        return prices
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
-        return _bound(self._relaxation, self._objective, parameters, self._maximum)[0]
+        beta = {one[0]: one[1] * part for one, part in zip(self._priced, parameters[self._lines :], strict=True)}
+        return _bound(self._relaxation, self._objective, parameters[: self._lines], self._maximum, beta).value
 
     def parameters_at(self, best: Sequence[Tensor]) -> Parameters:
         """The lines of all rows that there were."""
-        relaxation, objective = self._all
+        relaxation, objective, priced = self._all
         with torch.no_grad():
-            _, slopes = _bound(relaxation, objective, best, self._maximum)
+            prices = {one[0]: one[1] * part for one, part in zip(priced, best[self._lines :], strict=True)}
+            chosen = _bound(relaxation, objective, best[: self._lines], self._maximum, prices).chosen
         nothing = [torch.zeros_like(low) for low in relaxation.region.range_lower]
-        alpha = [slopes.get(k, one).expand(len(objective), -1) for k, one in enumerate(nothing)]
-        return Parameters(tuple(alpha), tuple(torch.zeros_like(one) for one in alpha))
+        found = [chosen.get(k, (one, one)) for k, one in enumerate(nothing)]
+        alpha, beta = (tuple(one.expand(len(objective), -1) for one in side) for side in zip(*found, strict=True))
+        return Parameters(alpha, beta)
 
     def project(self) -> None:
-        self.parameters = [part.clamp(0, 1) for part in self.parameters]
+        lines = [part.clamp(0, 1) for part in self.parameters[: self._lines]]
+        prices = [
+            torch.minimum(torch.maximum(part, least), most)
+            for part, (_, _, least, most) in zip(self.parameters[self._lines :], self._priced, strict=True)
+        ]
+        self.parameters = [*lines, *prices]
 
     def take(self, rows: Tensor) -> None:
         super().take(rows)
         if len(self._relaxation) > 1:
             self._relaxation = self._relaxation.take(rows)
         self._objective = self._objective.take(rows)
+        self._priced = [(k, size[rows], least[rows], most[rows]) for k, size, least, most in self._priced]
+
+
+class _At(NamedTuple):
+    """The bound by lines, and of each activation that an objective reaches what was chosen, ``alpha`` and ``beta``, and what it received."""
+
+    value: Tensor
+    chosen: dict[int, tuple[Tensor, Tensor]]
+    received: dict[int, Tensor]
 
 
 def _bound(
-    relaxation: Relaxation, objective: Objective, t: Sequence[Tensor], maximum: Maximum
-) -> tuple[Tensor, dict[int, Tensor]]:
-    """The bound by lines, and the slopes that were chosen, for each activation that an objective reaches."""
+    relaxation: Relaxation,
+    objective: Objective,
+    t: Sequence[Tensor],
+    maximum: Maximum,
+    beta: Mapping[int, Tensor],
+) -> _At:
     count, hulls = len(t) // 2, relaxation.hulls
-    slopes: dict[int, Tensor] = {}
+    chosen: dict[int, tuple[Tensor, Tensor]] = {}
+    received: dict[int, Tensor] = {}
 
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
+        received[k] = v
+        apart = hulls[k].apart(v)
+        if apart is not None:
+            common, added = apart
+            chosen[k] = torch.ones_like(common), -common
+            return v - common, feature_sum(added)
         slope, offset = hulls[k].lean(v, torch.where(v >= 0, t[k], t[count + k]))
-        slopes[k] = slope
-        return slope * v, feature_sum(torch.where(v == 0, 0.0, v * offset))
+        s, value = slope * v, torch.where(v == 0, 0.0, v * offset)
+        price = beta.get(k)
+        if price is None:
+            chosen[k] = slope, torch.zeros_like(slope)
+            return s, feature_sum(value)
+        chosen[k] = slope, price
+        s = s + price
+        return s, feature_sum(torch.where(price == 0, value, hulls[k].conjugate(v, s).value))
 
-    return bound_backwards(relaxation, objective, activate, maximum=maximum).value, slopes
+    value = bound_backwards(relaxation, objective, activate, maximum=maximum).value
+    return _At(value, chosen, received)
 
 
 def _of_crown(slope: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from netproof.bounds.region import Region
 from netproof.effort.bounding import JOINT
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
+from netproof.operators.activations.held import Held
 from netproof.operators.activations.pairs.product import Product
 from netproof.operators.base import Activation, Affine
 from netproof.operators.hulls.hull import Hull
@@ -91,7 +92,9 @@ def ranges_and_forms(
         kept.append(form if joint else None)
         activation = graph.activation(graph.activations[k])
         hull = activation.hull(low, high)
-        if isinstance(hull, KinkHull) and hull.left <= hull.right:
+        if isinstance(operator, Held):
+            forms.append(_or_range(form, *activation.output_range(low, high)))
+        elif isinstance(hull, KinkHull) and hull.left <= hull.right:
             forms.append(_between_lines(hull, form, reach))
         else:
             image = activation.output_range(low, high)

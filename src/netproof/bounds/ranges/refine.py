@@ -24,6 +24,7 @@ from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.graph.loose import improvable
+from netproof.operators.activations.shares import Shares
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Activation
@@ -218,6 +219,8 @@ def _copies(graph: Graph, region: Region, node: int) -> Tensor:
     if isinstance(operator, Select):
         taken = _copies(graph, region, graph.nodes[node].operands[0])[:, operator.index.clamp(min=0)]
         return taken & (operator.index >= 0)
+    if isinstance(operator, Shares):
+        return _copies(graph, region, graph.nodes[node].operands[0])
     if isinstance(operator, Activation) and not operator.coupled:
         k = bisect_left(graph.activations, node)
         # What is open still had both ends bounded; of what is settled one may have been enough.

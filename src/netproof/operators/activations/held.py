@@ -37,7 +37,7 @@ class Held(Activation):
     ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         return lower, upper
 
-    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> HeldHull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         return HeldHull(lower, upper)
 
     def split_point(

@@ -50,16 +50,35 @@ class CurveHull(PolygonHull):
         )
 
     def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
-        above, below, top, bottom = self._lines
         up = v >= 0
-        slope, offset = torch.where(up, above, below), torch.where(up, top, bottom)
         if self.tangent is None or self.bend is None:
-            return slope, offset
+            return self._crown(up)
         low, high = self.upper_argument[0], self.upper_argument[-1]
         at = low + t * (high - low)
         value, tilt = self.tangent(at)
-        bent = torch.where(up, self.bend < 0, self.bend > 0) & torch.isfinite(value.detach() + tilt.detach())
+        finite = torch.isfinite(value.detach() + tilt.detach())
+        bent = torch.where(up, self.bend < 0, self.bend > 0)
+        # Where there is a tangent on one side, the line on the other one is the chord, which needs no search for an edge.
+        plain = self._chord is not None and bool(finite.all())
+        slope, offset = self._chord if plain and self._chord is not None else self._crown(up)
+        bent = bent & finite
         return torch.where(bent, tilt, slope), torch.where(bent, value - tilt * at, offset)
+
+    def _crown(self, up: Tensor) -> tuple[Tensor, Tensor]:
+        """Slope and value at 0 of CROWN's line above, where ``up``, or below."""
+        above, below, top, bottom = self._lines
+        return torch.where(up, above, below), torch.where(up, top, bottom)
+
+    @cached_property
+    def _chord(self) -> tuple[Tensor, Tensor] | None:
+        """Slope and value at 0 of the chord, where the function is bent one way on every range; about, as :meth:`lean` is."""
+        if self.bend is None or not bool((self.bend != 0).all()):
+            return None
+        first, last = (torch.where(self.bend > 0, self.upper_image[i], self.lower_image[i]) for i in (0, -1))
+        low, high = self.upper_argument[0], self.upper_argument[-1]
+        slope = torch.where(high > low, (last - first) / torch.where(high > low, high - low, 1.0), 0.0)
+        slope = torch.nan_to_num(slope, 0.0, 0.0, 0.0)
+        return slope, torch.maximum(first - slope * low, last - slope * high)
 
     def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         found = super().conjugate(v, s)

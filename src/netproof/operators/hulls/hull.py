@@ -72,6 +72,13 @@ class Hull(ABC):
         slope = self.slope(v)
         return slope, torch.where(v >= 0, 1.0, -1.0) * self.conjugate(v.sign(), slope * v.sign()).value
 
+    def apart(self, v: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]] | None:
+        """A part of coefficients that need not be handed on, and what each feature adds to a bound for it; None where there is none.
+
+        Of features that are known to add up to something. As good as the dtype, like :meth:`lean`.
+        """
+        return None
+
     @abstractmethod
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""

@@ -20,7 +20,7 @@ from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.line_ranges import refine_by_lines
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
-from netproof.bounds.multipliers.lines import leaning
+from netproof.bounds.multipliers.lines import Cuts, by_crown, leaning
 from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
@@ -31,7 +31,7 @@ from netproof.effort.bounding import LINE_STEPS
 from netproof.effort.real import RANGE
 from netproof.graph.graph import Graph
 from netproof.query import Verdict, Witness
-from netproof.search.branching import Split, gap_candidates, split_regions
+from netproof.search.branching import Split, gap_candidates, height_candidates, split_regions
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
 from netproof.search.real.problem import Problem
@@ -62,6 +62,8 @@ class RangeSplit:
         # lines do instead.
         self._coupled = any(graph.activation(index).coupled for index in graph.activations)
         self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
+        #: the region of one row that everything is a part of
+        self._whole: Region | None = None
         self._tree: WorstFirst[Subproblems] = WorstFirst(
             memory, problem.record, stuck="a subproblem that cannot be split stays open"
         )
@@ -74,6 +76,7 @@ class RangeSplit:
             if not len(case):
                 return Outcome(Verdict.UNSAT, self._tree.count)
         root = self._root(region, case)
+        self._whole = region.to(torch.float32, self._device)
         with self._solver:
             self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
             return self._search(root, deadline)
@@ -103,6 +106,7 @@ class RangeSplit:
                 if time.monotonic() >= deadline:
                     left.append(part)
                     continue
+                self._whole = region.to(torch.float32, self._device)
                 still, _ = self._bound(self._root(region, part), 0)
                 left.append(still.case)
             case = torch.cat(left)
@@ -238,7 +242,10 @@ class RangeSplit:
         known = batch.parameters.to(torch.float32, self._device)
         relaxation = Relaxation(self._graph32, region)
         if self._coupled:
-            start = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5), maximum=self._maximum)[:2]
+            assert self._whole is not None
+            cuts = Cuts.of(relaxation, self._whole, known.beta)
+            until = Until(LINE_STEPS.steps, -1e-5)
+            start = leaning(relaxation, objective, until, maximum=self._maximum, cuts=cuts)[:2]
         else:  # what free multipliers have come to on the way down is worth more than a few steps on lines
             start = crown_parameters(relaxation, objective)
         own = evaluate_dual(relaxation, objective, known.multipliers(), maximum=self._maximum).value
@@ -248,8 +255,13 @@ class RangeSplit:
         return optimize(relaxation, objective, parameters, Until(steps, -1e-5), self._maximum)[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
-        """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
-        split, gap = gap_candidates(point, None, RANGE.look_ahead, left.region)
+        """Of a few splits the one whose halves have the smallest bounds, and whether there is one."""
+        by_gap, by_height = RANGE.look_ahead_coupled if self._coupled else (RANGE.look_ahead, 0)
+        split, gap = gap_candidates(point, None, by_gap, left.region)
+        if by_height:
+            # The gap is that at one point, and moves with it; what arrives does not. Both kinds have their turn.
+            others, height = height_candidates(point, by_height, left.region)
+            split, gap = split.beside(others), torch.cat([gap, height], 1)
 
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
@@ -257,13 +269,17 @@ class RangeSplit:
             region = halves.region.to(torch.float32, self._device)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
-            multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
             relaxation = Relaxation(self._graph32, region)
-            value = evaluate_dual(relaxation, objective, multipliers, maximum=self._maximum).value.cpu()
+            if self._coupled:
+                # With the multipliers of the whole, which touch where the halves end, neither half gains anything.
+                value = by_crown(relaxation, objective, self._maximum).cpu()
+            else:
+                multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
+                value = evaluate_dual(relaxation, objective, multipliers, maximum=self._maximum).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)
-        return split.at(total.argmin(1)), torch.isfinite(gap[:, 0])
+        return split.at(total.argmin(1)), torch.isfinite(gap).any(1)
 
 
 def _refuted(touch: Touch, region: Region, case: int, deadline: float) -> bool:

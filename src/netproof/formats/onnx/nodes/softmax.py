@@ -19,6 +19,7 @@ from netproof.graph.passes.drop_dead import drop_dead
 from netproof.network import Kept
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.shares import Shares
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.sum import Sum
 
@@ -61,6 +62,9 @@ def softmax(call: Call, value: Variable, axes: Sequence[int], *, logarithm: bool
     if not logarithm:
         share = call.add(Power(-1.0), (total.node,), total.shape, f"{prefix}reciprocal")
         call.translation.defined.add(share.node)
+        if count > 1 and call.translation.formulas.of_the_reals:
+            share = call.add(Shares(count), (share.node,), total.shape, f"{prefix}shares")
+            call.translation.defined.add(share.node)
     else:
         share = scaled(
             call, call.add(Log(), (total.node,), total.shape, f"{prefix}log"), -1.0, 0.0, f"{prefix}negative"
