@@ -210,6 +210,8 @@ PINNED = {
         "many_features": 400,
         "share_of_boxes": 0.5,
         "least_memory": 1048576,
+        "cropped_from": 1 << 16,
+        "cropped": 0.75,
     },
     "REAL_ATTACK": {
         "near": 1e-05,

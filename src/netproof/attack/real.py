@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from netproof.conditions.conditions import Conditions
 from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
+
+
+class PointAttack(Protocol):
+    """Whatever tries points that bounds propose."""
+
+    def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
+        """Points ``[B, n]`` that bounds propose for cases ``[B]``: a witness, if one of them is."""
 
 
 class FloatAttack:
@@ -37,6 +45,11 @@ class FloatAttack:
         self._lower, self._upper = self._replayer.lower, self._replayer.upper
         self._ball = BallSteps.of(query, self._device)
         self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def lower(self) -> Tensor:
+        """``[n_input]`` float32, where the box of points to try begins."""
+        return self._lower
 
     def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         """Gradient ascent towards each of the cases, from the centre and from random points; the nearest cases come first
@@ -95,3 +108,23 @@ class FloatAttack:
         near = (margin >= -REAL_ATTACK.near * self._size[case]).nonzero()[:, 0]
         best = near[margin[near].argsort(descending=True)[: REAL_ATTACK.replays]]
         return self._replayer.first(x[best]) if len(best) else None
+
+
+class PartAttack:
+    """Points of some inputs, which are all that matter; the others are where their box begins.
+
+    Parameters
+    ----------
+    whole : the attack on all inputs
+    features : ``[n]`` int64, the inputs that points are of
+    lower : ``[n_input]``, what the others are
+    """
+
+    def __init__(self, whole: FloatAttack, features: Tensor, lower: Tensor) -> None:
+        self._whole, self._features, self._lower = whole, features, lower
+
+    def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
+        """Points ``[B, n]`` of the part that bounds propose for cases ``[B]``."""
+        points = self._lower.to(x.dtype).repeat(len(x), 1)
+        points[:, self._features] = x
+        return self._whole.try_points(points, case)

@@ -16,6 +16,7 @@ from torch import Tensor
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, node_intervals, propagate_intervals
+from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Activation
@@ -92,6 +93,11 @@ class Conditions:
             inputs,
             torch.stack([c.threshold[p] for c, p in zip(condition, picks, strict=True)]),
         )
+
+    def of_part(self, part: Crop) -> Conditions:
+        """The same about a part of the graph that has all outputs that are spoken of, where none speaks of the input."""
+        assert self.inputs is None
+        return Conditions(part.graph, self.outputs[..., part.features[-1]], None, self.threshold)
 
     def __len__(self) -> int:
         return self.threshold.shape[0]

@@ -21,6 +21,8 @@ class RealEffort:
     some_inputs, many_features, share_of_boxes : with at most so many inputs and more than so many unstable features too, for
         this share of the time unless that closes a good part of the box
     least_memory : bytes that open subproblems may occupy in any case
+    cropped_from, cropped : a graph of so many numbers is cut down to what its outputs asked about depend on, where that is at
+        most this share of it
     """
 
     quick: tuple[int, int] = (4, 20)
@@ -32,6 +34,8 @@ class RealEffort:
     many_features: int = 400
     share_of_boxes: float = 0.5
     least_memory: int = 1 << 20
+    cropped_from: int = 1 << 16
+    cropped: float = 0.75
 
 
 @dataclass(frozen=True)

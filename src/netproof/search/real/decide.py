@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.attack.real import FloatAttack
+from netproof.attack.real import FloatAttack, PartAttack, PointAttack
 from netproof.bounds.backward import box_maximum
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
@@ -25,6 +25,7 @@ from netproof.conditions.conditions import Conditions
 from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
+from netproof.graph.crop import crop
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
 from netproof.network import Network
@@ -106,15 +107,21 @@ def _as_it_is(
     record: Journal | None,
     attacked: Network | None,
 ) -> tuple[Outcome, str]:
-    graph = _with_own_output(query.network.graph)
-    constraints = Conditions.of(graph, query.condition)
-    region = box_region(graph, query.lower[None], query.upper[None])
+    whole = _with_own_output(query.network.graph)
+    every = Conditions.of(whole, query.condition)
+    asked = _Asked(whole, every, query.lower, query.upper)
+    touch = Touch.of(query, whole)
+    # Proofs, balls and rational numbers are about all of the network.
+    if record is None and query.ball is None and not touch.is_strict:
+        asked = asked.part()
+    graph, constraints = asked.graph, asked.constraints
+    region = box_region(graph, asked.lower[None], asked.upper[None])
     rounding = Rounding.of(graph, region)
     roots = _Roots(record, region)
     case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)), roots)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    attack = _attack(query, constraints, settings, device, attacked)
+    attack = _attack(query, every, settings, device, attacked)
     witness = _climbed(attack, case, REAL.quick, deadline) or _climbed_early(attack, graph, case, deadline)
     if witness is not None:
         return Outcome(Verdict.SAT, 0, witness), "attack"
@@ -130,8 +137,7 @@ def _as_it_is(
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
-    touch = Touch.of(query, graph)
-    exactly = refuted_at_jumps(query, graph, case.tolist(), deadline)
+    exactly = refuted_at_jumps(query, whole, case.tolist(), deadline)
     if touch.is_strict and not any(exactly):
         exactly = touch.refutes(region, 0, case.tolist(), deadline)
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
@@ -150,16 +156,53 @@ def _as_it_is(
     if any(bool(features.any()) for features in idle):
         region = refine_ranges(graph, region, deadline, propagate, idle)
         _Roots(record, region, Means.CROWN)
-    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record, maximum)
-    hopeful = _hopeful(query, graph, constraints, case, rounding)
+    exact = touch if graph is whole else None
+    problem = Problem(graph, constraints, asked.tried_by(attack), settings.memory, device, exact, record, maximum)
+    hopeful = _hopeful(asked, case, rounding)
     if bool(hopeful.all()):
-        return _search(query, problem, region, case, deadline)
+        return _search(problem, region, case, deadline)
     found, step = Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if bool(hopeful.any()):
-        found, step = _search(query, problem, region, case[hopeful], deadline)
+        found, step = _search(problem, region, case[hopeful], deadline)
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What bounds and searches are about: a graph, its conditions and its box.
+
+    Attributes
+    ----------
+    inputs : which of the query's inputs it has; None for all of them, in their order
+    """
+
+    graph: Graph
+    constraints: Conditions
+    lower: Tensor
+    upper: Tensor
+    inputs: Tensor | None = None
+
+    def part(self) -> _Asked:
+        """Only what the outputs spoken of depend on, where that is much less of a large network."""
+        whole, spoken = self.graph, (self.constraints.outputs != 0).flatten(0, -2).any(0)
+        size = sum(node.size for node in whole.nodes)
+        if self.constraints.inputs is not None or size < REAL.cropped_from or not bool(spoken.any()):
+            return self
+        if bool(spoken.all()):
+            return self
+        found = crop(whole, len(whole.nodes) - 1, spoken.nonzero()[:, 0])
+        if sum(node.size for node in found.graph.nodes) > REAL.cropped * size:
+            return self
+        inputs = found.features[0]
+        return _Asked(found.graph, self.constraints.of_part(found), self.lower[inputs], self.upper[inputs], inputs)
+
+    def tried_by(self, attack: FloatAttack | None) -> PointAttack | None:
+        """What tries this one's points."""
+        if attack is None or self.inputs is None:
+            return attack
+        return PartAttack(attack, self.inputs, attack.lower)
 
 
 def _attack(
@@ -258,23 +301,24 @@ def _left_by_intervals(
     return torch.cat(left)
 
 
-def _hopeful(query: Query, graph: Graph, constraints: Conditions, case: Tensor, rounding: Rounding) -> Tensor:
+def _hopeful(asked: _Asked, case: Tensor, rounding: Rounding) -> Tensor:
     """Which cases might be refuted, as far as the size of values goes: ``[B]`` bool.
 
     Where there is no finite bound on the region, ``rounding``, there can be some on its parts, whose values are smaller. But
     some part holds the centre of the box, and one its largest point, so that what the network makes of
     these must not be too large.
     """
+    graph, constraints, lower, upper = asked.graph, asked.constraints, asked.lower, asked.upper
     hopeful = constraints.boundable(case, rounding)
     if bool(hopeful.all()):
         return hopeful
     hopeful = torch.ones_like(hopeful)
-    for x in ((query.lower + query.upper) / 2, torch.where(-query.lower > query.upper, query.lower, query.upper)):
+    for x in ((lower + upper) / 2, torch.where(-lower > upper, lower, upper)):
         hopeful &= constraints.boundable(case, Rounding.of(graph, point_region(graph, x[None])))
     return hopeful
 
 
-def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
+def _search(problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
     if problem.maximum is not box_maximum and is_piecewise_linear(graph, region):

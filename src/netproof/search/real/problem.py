@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from netproof.attack.real import FloatAttack
+from netproof.attack.real import PointAttack
 from netproof.bounds.backward import Maximum, box_maximum
 from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Graph
@@ -33,7 +33,7 @@ class Problem:
 
     graph: Graph
     constraints: Conditions
-    attack: FloatAttack | None
+    attack: PointAttack | None
     memory: int
     device: torch.device | str = "cpu"
     touch: Touch | None = None
