@@ -164,6 +164,15 @@ def test_an_empty_range_stays_one():
     assert not bool(torch.stack(ends).isnan().any())
 
 
+def test_no_rows_at_all():
+    """As where all subproblems of a batch turn out to be empty."""
+    nothing = torch.zeros(0, RUNS * COUNT).double()
+    hull = Shares(COUNT).hull(nothing, nothing)
+    s, value = hull.relax(nothing)
+    assert s.shape == nothing.shape and value.shape == (0,)
+    assert hull.conjugate(nothing, s).value.shape == nothing.shape
+
+
 def test_runs_stay_whole_in_a_part_of_a_graph():
     graph = attention(2, together=True)
     node = next(i for i, one in enumerate(graph.nodes) if one.name == "shares")

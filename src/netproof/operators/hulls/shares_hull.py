@@ -48,7 +48,7 @@ class SharesHull(Rows, Hull):
         return torch.where(torch.isfinite(median), median, 0.0).expand_as(price).flatten(-2)
 
     def _runs(self, part: Tensor) -> Tensor:
-        return part.reshape(*part.shape[:-1], -1, self.count)
+        return part.reshape(*part.shape[:-1], part.shape[-1] // self.count, self.count)
 
     def apart(self, v: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         v = v.expand((v + self.lower).shape)
