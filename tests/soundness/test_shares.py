@@ -54,10 +54,10 @@ def around(points: list[list[list[Fraction]]], radius: float) -> tuple[torch.Ten
 def test_the_conjugate_is_never_below_what_shares_attain(radius, size):
     """In exact arithmetic: for multipliers of the hull's own, and for any others, of all sizes at once."""
     generator = torch.Generator().manual_seed(1)
-    points = shares(generator, 40)
+    points = shares(generator, 15)
     lower, upper = around(points, radius)
     hull = Shares(COUNT).hull(lower, upper)
-    draw = lambda: torch.randn(40, RUNS * COUNT, generator=generator, dtype=torch.float64)  # noqa: E731
+    draw = lambda: torch.randn(15, RUNS * COUNT, generator=generator, dtype=torch.float64)  # noqa: E731
     v = size * draw() * torch.where(draw() > 1, 1e9, 1.0) + 3 * size * draw()[:, :1]
     own, _ = hull.relax(v)
     for s in (own, v, torch.zeros_like(v), own + size * draw(), size * draw()):
