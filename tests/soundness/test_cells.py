@@ -15,6 +15,8 @@ from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.conditions.conditions import Conditions
 from netproof.query import Conjunction
+from netproof.search.outcome import Outcome
+from netproof.search.real import rounds
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.problem import Problem
 from netproof.search.real.rounds import Rounds
@@ -120,3 +122,28 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
     above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 600.0)
     if len(SignDual.of(graph, region)):
         assert above is Verdict.UNSAT or search == "single cells" or above is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_ends_are_split_only_where_slopes_came_to_all_of_them(in_time, monkeypatch):
+    """On large networks slopes use up their time on the first layers; a round of splits would come to less."""
+    _, graph, region = prepared(7, (10, 6, 6, 6, 1), 0.4)
+    constraints = Conditions.of(graph, (Conjunction(double([[1.0]]), double([1e3])),))
+    case, searched, split = torch.tensor([0]), [], []
+
+    def sloped(graph, region, steps, until, device, listen):
+        while not in_time and time.monotonic() < until:
+            time.sleep(0.001)
+        return region
+
+    def searching(self, region, case, deadline, most=None, grace=math.inf):
+        searched.append(grace)
+        return Outcome(Verdict.UNKNOWN, 1, bound=1.0, left=case)
+
+    monkeypatch.setattr(rounds, "refine_by_alpha", sloped)
+    monkeypatch.setattr(Rounds, "_search", searching)
+    monkeypatch.setattr(Rounds, "_by_programs", lambda self, region, found, deadline: found)
+    monkeypatch.setattr(rounds.SplitRefiner, "refine", lambda self, region, seconds: split.append(seconds) or region)
+    Rounds(Problem(graph, constraints, None, 1 << 28)).run(region, case, time.monotonic() + 0.5)
+    assert bool(split) == in_time
+    assert in_time or searched == [math.inf, math.inf]  # the one before ranges, and one for all the time that is left

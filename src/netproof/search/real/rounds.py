@@ -5,7 +5,7 @@ much of them is needed shows only in the search. So both take turns: CROWN range
 every end of a range (:mod:`netproof.bounds.ranges.refine_alpha`); rounds of splits for every end
 (:mod:`netproof.bounds.ranges.refine_split`), each longer than the one before, with a search after it; and at last cells
 (:mod:`netproof.search.real.cells`). On large networks, where a first round would take a good part of the time, there is one
-long round instead, and a search for what is left of the time.
+long round instead, and a search for what is left of the time; on those where slopes for all ends would, a search alone.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Rounds:
         listen = None if record is None else record.sloped
         region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device, listen)
         self._take_down(region, Means.SLOPES)
+        if time.monotonic() >= until:
+            # Slopes did not come to all ends in their time. Splits of each would come to fewer, and searches get on without.
+            return self._after(found, self._search(region, _left(found), deadline))
         seconds = ROUND.first_round * (time.monotonic() - begun)
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
