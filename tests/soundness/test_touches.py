@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.bounds.rational import bound
 from netproof.bounds.rational.bound import RationalGraph
 from netproof.bounds.rational.pieces import ZERO, Lower, Pieces
 from netproof.bounds.rational.program import Line, is_refuted
@@ -486,3 +487,22 @@ def test_what_is_no_witness_is_left_to_rational_numbers_unless_equality_refutes(
     else:
         assert order == (["attack"] if witness else ["attack", "touch"])
         assert found == ((False, witness) if witness else (refuted, None))
+
+
+def test_a_wide_layer_is_read_a_few_features_at_a_time(monkeypatch):
+    """The rows are those of the layer; no square of its width is laid out."""
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn(300, 2, generator=generator, dtype=torch.float64)
+    bias = torch.randn(300, generator=generator, dtype=torch.float64)
+    shapes = []
+    adjoint = Linear.adjoint
+    monkeypatch.setattr(Linear, "adjoint", lambda self, v: shapes.append(tuple(v.shape)) or adjoint(self, v))
+    monkeypatch.setattr(bound, "RATIONAL", replace(bound.RATIONAL, entries=3000))
+    found = bound.rational_affine(Linear(weight, bias), [2], 300)
+    assert found is not None
+    (rows,), offset = found
+    assert [[row[i] for i in range(2)] for row in rows] == [[Fraction(a) for a in row] for row in weight.tolist()]
+    assert offset == tuple(map(Fraction, bias.tolist()))
+    assert shapes == [(10, 300)] * 30
+    monkeypatch.setattr(bound, "RATIONAL", replace(bound.RATIONAL, numbers=599))
+    assert bound.rational_affine(Linear(weight, bias), [2], 300) is None

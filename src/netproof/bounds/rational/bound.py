@@ -231,15 +231,23 @@ def rational_affine(
     """
     if operator.roundings or bool((operator.offset_error() != 0).any()):
         return None
-    unit = torch.eye(size, dtype=torch.float64)
-    matrices = [matrix.expand(size, -1) for matrix in operator.adjoint(unit)]
-    if sum(int(matrix.count_nonzero()) for matrix in matrices) > RATIONAL.numbers:
-        return None
-    rows = tuple(map(_rows, matrices))
+    found: list[list[Row]] = [[] for _ in sizes]
+    numbers = 0
+    # A few features at a time: a wide layer has few numbers, and a square of zeros.
+    for features in torch.split(torch.arange(size), max(1, RATIONAL.entries // max(size, *sizes))):
+        unit = torch.zeros(len(features), size, dtype=torch.float64)
+        unit[torch.arange(len(features)), features] = 1.0
+        matrices = [matrix.expand(len(features), -1) for matrix in operator.adjoint(unit)]
+        numbers += sum(int(matrix.count_nonzero()) for matrix in matrices)
+        if numbers > RATIONAL.numbers:
+            return None
+        for rows, matrix in zip(found, matrices, strict=True):
+            rows.extend(_rows(matrix))
+    rows_of = tuple(map(tuple, found))
     offset = operator.forward(*(torch.zeros(n, dtype=torch.float64) for n in sizes)).expand(size)
     if not bool(torch.isfinite(offset).all()):
         return None
-    return rows, tuple(map(Fraction, offset.tolist()))
+    return rows_of, tuple(map(Fraction, offset.tolist()))
 
 
 def _rows(matrix: Tensor) -> tuple[Row, ...]:

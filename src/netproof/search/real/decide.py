@@ -110,9 +110,8 @@ def _as_it_is(
     whole = _with_own_output(query.network.graph)
     every = Conditions.of(whole, query.condition)
     asked = _Asked(whole, every, query.lower, query.upper)
-    touch = Touch.of(query, whole)
-    # Proofs, balls and rational numbers are about all of the network.
-    if record is None and query.ball is None and not touch.is_strict:
+    # Proofs and balls are about all of the network.
+    if record is None and query.ball is None:
         asked = asked.part()
     graph, constraints = asked.graph, asked.constraints
     region = box_region(graph, asked.lower[None], asked.upper[None])
@@ -137,8 +136,11 @@ def _as_it_is(
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
+    touch = Touch.of(query, whole)
     exactly = refuted_at_jumps(query, whole, case.tolist(), deadline)
-    if touch.is_strict and not any(exactly):
+    # Rational numbers are about all of the network, too, and none that large has them.
+    strict = touch.is_strict and graph is whole
+    if strict and not any(exactly):
         exactly = touch.refutes(region, 0, case.tolist(), deadline)
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
@@ -146,7 +148,7 @@ def _as_it_is(
     witness = _climbed(attack, case, REAL.long, deadline)
     if witness is not None:
         return Outcome(Verdict.SAT, len(constraints), witness), "attack"
-    if touch.is_strict:
+    if strict:
         touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
         case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):
