@@ -12,8 +12,8 @@ from netproof.bounds.boxes import box_lines
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import form_ranges, ranges_and_forms
-from netproof.bounds.region import box_region
+from netproof.bounds.ranges.forms import Form, form_ranges, ranges_and_forms
+from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.activations.pairs.product import Product
@@ -192,3 +192,29 @@ def test_rows_of_crown_know_forms_as_well() -> None:
     assert bool((value >= 0).all()) and bool((value <= 1e-9).all())
     taken = Relaxation(graph, region, forms).take(torch.tensor([1]))
     assert isinstance(taken.hulls[0], JointHull)
+
+
+def test_forms_of_rows_in_which_different_numbers_of_inputs_vary() -> None:
+    """Put together they bound each row as they did apart, as where some boxes of a batch are formed anew."""
+    generator = torch.Generator().manual_seed(3)
+    root = torch.randint(-4, 5, (3, 3), generator=generator).double()
+    graph = quadratic(root @ root.mT, bent=True)
+    center = torch.randint(-8, 9, (4, 3), generator=generator).double() / 8
+    radius = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, 0.25], [0.5, 0.25, 0.125], [0.25, 0.5, 0.0]]).double()
+    parts = [
+        ranges_and_forms(graph, box_region(graph, (center - radius)[i], (center + radius)[i])) for i in ([0, 1], [2, 3])
+    ]
+    counts = [
+        next(form for form in forms if form is not None).slopes.shape[1] for _, forms in parts if forms is not None
+    ]
+    assert counts == [1, 3]
+    region = Region.concatenate([region for region, _ in parts])
+    forms = tuple(
+        None if one is None or other is None else Form.concatenate([one, other])
+        for one, other in zip(*(forms for _, forms in parts if forms is not None), strict=True)
+    )
+    c = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).expand(4, 2, 1)
+    objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(4, 2, dtype=torch.float64))
+    found = box_lines(Relaxation(graph, region, forms), objective, Rounding.of(graph, region)).value
+    apart = bounds(graph, center - radius, center + radius, together=True) * torch.tensor([-1.0, 1.0]).double()
+    assert torch.allclose(found, apart, rtol=1e-12, atol=1e-12)

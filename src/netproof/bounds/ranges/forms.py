@@ -9,6 +9,7 @@ Between intervals and CROWN in tightness and in cost. Inputs that are known have
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,6 +42,13 @@ class Form(Rows):
     center: Tensor
     slopes: Tensor
     radius: Tensor
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Form]) -> Form:
+        """The rows of several; those of which fewer inputs vary have slopes of 0 for the rest."""
+        most = max(part.slopes.shape[1] for part in parts)
+        slopes = [torch.nn.functional.pad(part.slopes, (0, 0, 0, most - part.slopes.shape[1])) for part in parts]
+        return cls(torch.cat([p.center for p in parts]), torch.cat(slopes), torch.cat([p.radius for p in parts]))
 
     @property
     def reach(self) -> Tensor:
