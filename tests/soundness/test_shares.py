@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -14,15 +15,17 @@ from netproof.bounds.dual import evaluate_dual
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.lines import leaning
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.forms import form_ranges, ranges_and_forms
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.crop import crop
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.activations.shares import Shares
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.select import Select
 from soundness.attention_models import INPUTS, SCORES, TOKENS, attention, boxes
 
 RUNS, COUNT = 3, 5
@@ -150,6 +153,42 @@ def test_each_share_is_what_the_others_leave(radius):
     low, high = Shares(COUNT).output_range(*(torch.tensor(end, dtype=torch.float64) for end in ends))
     assert low[0].tolist() == pytest.approx([0.1, 0.6, 0, 0, 0], abs=1e-12)
     assert high[0].tolist() == pytest.approx([0.2, 0.9, 0.1, 0.1, 0.05], abs=1e-12)
+
+
+def test_ends_that_are_as_close_as_floats_are_stay_outside():
+    """What rounding can have taken from the sums of the others' ends is given back."""
+    generator = torch.Generator().manual_seed(12)
+    points = shares(generator, 400)
+    numbers = [[p for run in row for p in run] for row in points]
+    lower = torch.tensor([[_next(p, -1) for p in row] for row in numbers], dtype=torch.float64)
+    upper = torch.tensor([[_next(p, 1) for p in row] for row in numbers], dtype=torch.float64)
+    known = torch.rand(lower.shape, generator=generator) < 0.7
+    low, high = Shares(COUNT).output_range(torch.where(known, lower, 0.0), torch.where(known, upper, 1.0))
+    assert all(_all_in(row, low[i], high[i]) for i, row in enumerate(numbers))
+
+
+def _next(number: Fraction, side: int) -> float:
+    """The nearest float below (``side`` -1) or above a number, or itself."""
+    near = float(number)
+    if (Fraction(near) - number) * side >= 0:
+        return near
+    return math.nextafter(near, side * math.inf)
+
+
+def test_forms_pass_through_shares_as_they_are():
+    """Most of the whole being known: what a run has in common says nothing of one share."""
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    weight = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]).double()
+    parts = builder.add("parts", Linear(weight, torch.tensor([0.125, 0.125, 0.25, 0.5]).double()), builder.input)
+    share = builder.add("shares", Shares(4), parts)
+    builder.add("times", Product(), builder.add("pairs", Select(torch.tensor([0, 2, 1, 3]), 4, (4,)), share))
+    graph = builder.build()
+    ends = torch.tensor([[-0.0625, -1.0]]).double(), torch.tensor([[0.0625, 1.0]]).double()
+    region, _ = ranges_and_forms(graph, box_region(graph, *ends))
+    low, high = region.range_lower[1][0], region.range_upper[1][0]
+    least, most = torch.tensor([0.0625, 0.25, 0.0625, 0.5]).double(), torch.tensor([0.1875, 0.25, 0.1875, 0.5]).double()
+    assert bool((low <= least).all()) and bool((high >= most).all())
+    assert torch.allclose(low, least) and torch.allclose(high, most)
 
 
 def _all_in(numbers: list[Fraction], lower: torch.Tensor, upper: torch.Tensor) -> bool:
