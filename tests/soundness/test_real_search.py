@@ -332,7 +332,7 @@ def test_a_search_that_may_still_bring_values_down_is_begun():
     assert not bool(torch.isfinite(rounding.magnitude[-1]).any()) and not bool(
         constraints.boundable(case, rounding).any()
     )
-    assert bool(verify_real._hopeful(asked, graph, constraints, case, rounding).all())
+    assert bool(verify_real._hopeful(verify_real._Asked(graph, constraints, -one, one), case, rounding).all())
 
 
 @pytest.mark.parametrize("constraints", [2, 600, 3000, 20000])

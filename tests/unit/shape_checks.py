@@ -41,6 +41,7 @@ from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.pairs.product import Product
 from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.shares import Shares
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.activations.tanh import Tanh
@@ -64,6 +65,7 @@ ACTIVATIONS: list[Activation] = [
     Sigmoid(),
     Tanh(),
     Held(),
+    Shares(2),
     Product(),
     Quotient(),
     Staircase(torch.tensor([[-9.0, 0.0, 4.0, 30.0]]).double(), torch.zeros(1).double()),

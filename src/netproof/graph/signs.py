@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from netproof.operators.activations.shares import Shares
 from netproof.operators.base import Activation, Affine
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def _keeps_above(nodes: Sequence[Node], index: int, above: bool) -> bool:
         ones = _filled(nodes, index, 1.0)
         same = operator.forward_linear(*ones) == operator.forward_absolute(*ones)
         return bool((same & (operator.forward(*(0 * one for one in ones)) >= 0)).all())
-    if not isinstance(operator, Activation) or (operator.coupled and not isinstance(operator, Shares)):
+    if not isinstance(operator, Activation):
         return False
     ends = torch.full((2, node.size), torch.inf, dtype=torch.float64)
     low, _ = operator.output_range(torch.zeros_like(ends[0]) if above else -ends[0], ends[1])

@@ -147,7 +147,7 @@ class _Lines(ByAutograd):
             chosen = _bound(relaxation, objective, best[: self._lines], self._maximum, prices).chosen
         nothing = [torch.zeros_like(low) for low in relaxation.region.range_lower]
         found = [chosen.get(k, (one, one)) for k, one in enumerate(nothing)]
-        alpha, beta = (tuple(one.expand(len(objective), -1) for one in side) for side in zip(*found, strict=True))
+        alpha, beta = (tuple(both[side].expand(len(objective), -1) for both in found) for side in (0, 1))
         return Parameters(alpha, beta)
 
     def project(self) -> None:
