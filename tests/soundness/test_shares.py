@@ -22,10 +22,12 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.graph.crop import crop
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.pairs.product import Product
+from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.shares import Shares
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from soundness.attention_models import INPUTS, SCORES, TOKENS, attention, boxes
 
 RUNS, COUNT = 3, 5
@@ -182,6 +184,9 @@ def test_forms_pass_through_shares_as_they_are():
     parts = builder.add("parts", Linear(weight, torch.tensor([0.125, 0.125, 0.25, 0.5]).double()), builder.input)
     share = builder.add("shares", Shares(4), parts)
     builder.add("times", Product(), builder.add("pairs", Select(torch.tensor([0, 2, 1, 3]), 4, (4,)), share))
+    first = builder.add("first", Select(torch.tensor([0]), 4, (1,)), share)
+    own = builder.add("own", Select(torch.tensor([0]), 2, (1,)), builder.input)
+    builder.add("apart", ReLU(), builder.add("difference", Sum((1, -1)), first, own))
     graph = builder.build()
     ends = torch.tensor([[-0.0625, -1.0]]).double(), torch.tensor([[0.0625, 1.0]]).double()
     region, _ = ranges_and_forms(graph, box_region(graph, *ends))
@@ -189,6 +194,9 @@ def test_forms_pass_through_shares_as_they_are():
     least, most = torch.tensor([0.0625, 0.25, 0.0625, 0.5]).double(), torch.tensor([0.1875, 0.25, 0.1875, 0.5]).double()
     assert bool((low <= least).all()) and bool((high >= most).all())
     assert torch.allclose(low, least) and torch.allclose(high, most)
+    # The first share is the input and an eighth, and nothing of that is lost.
+    assert float(region.range_lower[2]) == pytest.approx(0.125, abs=1e-9)
+    assert float(region.range_upper[2]) == pytest.approx(0.125, abs=1e-9)
 
 
 def _all_in(numbers: list[Fraction], lower: torch.Tensor, upper: torch.Tensor) -> bool:
