@@ -117,14 +117,13 @@ class PartAttack:
     ----------
     whole : the attack on all inputs
     features : ``[n]`` int64, the inputs that points are of
-    lower : ``[n_input]``, what the others are
     """
 
-    def __init__(self, whole: FloatAttack, features: Tensor, lower: Tensor) -> None:
-        self._whole, self._features, self._lower = whole, features, lower
+    def __init__(self, whole: FloatAttack, features: Tensor) -> None:
+        self._whole, self._features = whole, features
 
     def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
         """Points ``[B, n]`` of the part that bounds propose for cases ``[B]``."""
-        points = self._lower.to(x.dtype).repeat(len(x), 1)
+        points = self._whole.lower.to(x.dtype).repeat(len(x), 1)
         points[:, self._features] = x
         return self._whole.try_points(points, case)

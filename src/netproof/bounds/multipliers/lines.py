@@ -24,14 +24,13 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import LINE_STEPS
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.operators.sums import feature_sum
-from netproof.rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
-class Cuts(Rows):
+class Cuts:
     """Where ranges of activations end because something was split or cut off, so that an end has a price of its own.
 
     Attributes
@@ -90,6 +89,15 @@ def by_crown(relaxation: Relaxation, objective: Objective, maximum: Maximum = bo
     return _Lines(relaxation, objective, None, maximum, None).bound(onward=False)
 
 
+class _Priced(NamedTuple):
+    """Of an activation with cuts its number, what a price is in parts of, and between what it may be: ``[B, n_k]``."""
+
+    k: int
+    size: Tensor
+    least: Tensor
+    most: Tensor
+
+
 class _Lines(ByAutograd):
     def __init__(
         self,
@@ -112,8 +120,7 @@ class _Lines(ByAutograd):
                         t = _of_crown(hull.slope(torch.full_like(low, sign)), low, high)
                     start.append(t.expand(rows, -1))
         self._lines = len(start)
-        #: of every activation with cuts its number, what a price is in parts of, and which signs it may have
-        self._priced: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        self._priced: list[_Priced] = []
         self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
         prices = [] if cuts is None else self._begin(start, cuts)
         super().__init__([*start, *prices], [LINE_STEPS.length] * (len(start) + len(prices)))
@@ -132,18 +139,18 @@ class _Lines(ByAutograd):
             least = torch.where(high, -torch.inf, torch.where(low, LINE_STEPS.tie, 0.0))
             most = torch.where(low, torch.inf, torch.where(high, -LINE_STEPS.tie, 0.0))
             prices.append(torch.minimum(torch.maximum(cuts.beta[k] / size, least), most))
-            self._priced.append((k, size, least, most))
+            self._priced.append(_Priced(k, size, least, most))
         return prices
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
-        beta = {one[0]: one[1] * part for one, part in zip(self._priced, parameters[self._lines :], strict=True)}
+        beta = _prices(self._priced, parameters[self._lines :])
         return _bound(self._relaxation, self._objective, parameters[: self._lines], self._maximum, beta).value
 
     def parameters_at(self, best: Sequence[Tensor]) -> Parameters:
         """The lines of all rows that there were."""
         relaxation, objective, priced = self._all
         with torch.no_grad():
-            prices = {one[0]: one[1] * part for one, part in zip(priced, best[self._lines :], strict=True)}
+            prices = _prices(priced, best[self._lines :])
             chosen = _bound(relaxation, objective, best[: self._lines], self._maximum, prices).chosen
         nothing = [torch.zeros_like(low) for low in relaxation.region.range_lower]
         found = [chosen.get(k, (one, one)) for k, one in enumerate(nothing)]
@@ -153,8 +160,8 @@ class _Lines(ByAutograd):
     def project(self) -> None:
         lines = [part.clamp(0, 1) for part in self.parameters[: self._lines]]
         prices = [
-            torch.minimum(torch.maximum(part, least), most)
-            for part, (_, _, least, most) in zip(self.parameters[self._lines :], self._priced, strict=True)
+            torch.minimum(torch.maximum(part, one.least), one.most)
+            for part, one in zip(self.parameters[self._lines :], self._priced, strict=True)
         ]
         self.parameters = [*lines, *prices]
 
@@ -163,7 +170,12 @@ class _Lines(ByAutograd):
         if len(self._relaxation) > 1:
             self._relaxation = self._relaxation.take(rows)
         self._objective = self._objective.take(rows)
-        self._priced = [(k, size[rows], least[rows], most[rows]) for k, size, least, most in self._priced]
+        self._priced = [_Priced(one.k, one.size[rows], one.least[rows], one.most[rows]) for one in self._priced]
+
+
+def _prices(priced: Sequence[_Priced], parts: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Prices by activation."""
+    return {one.k: one.size * part for one, part in zip(priced, parts, strict=True)}
 
 
 class _At(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.activations.held import Held
-from netproof.operators.hulls.shares_hull import SharesHull
+from netproof.operators.hulls.shares_hull import SharesHull, in_runs
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -43,7 +43,7 @@ class Shares(Held):
         self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
     ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         """The ranges, between 0 and 1 and with no more in them than the others of a run leave, to a few roundings."""
-        low, high = (self._runs(end) for end in (lower.clamp(min=0), upper.clamp(max=1)))
+        low, high = (in_runs(end, self.count) for end in (lower.clamp(min=0), upper.clamp(max=1)))
         # Sums of ``count`` numbers from 0 to 1, and two differences.
         slack = 2 * self.count * (self.count + 2) * torch.finfo(lower.dtype).eps
         least = 1 - (high.sum(-1, keepdim=True) - high) - slack
@@ -52,9 +52,6 @@ class Shares(Held):
         low = torch.where(least > low, least, low)
         high = torch.where(most < high, most, high)
         return low.flatten(-2), high.flatten(-2)
-
-    def _runs(self, part: Tensor) -> Tensor:
-        return part.reshape(*part.shape[:-1], part.shape[-1] // self.count, self.count)
 
     def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> SharesHull:
         return SharesHull(*self.output_range(lower, upper), self.count)

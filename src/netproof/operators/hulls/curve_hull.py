@@ -59,8 +59,8 @@ class CurveHull(PolygonHull):
         finite = torch.isfinite(value.detach() + tilt.detach())
         bent = torch.where(up, self.bend < 0, self.bend > 0)
         # Where there is a tangent on one side, the line on the other one is the chord, which needs no search for an edge.
-        plain = self._chord is not None and bool(finite.all())
-        slope, offset = self._chord if plain and self._chord is not None else self._crown(up)
+        chord = self._chord if bool(finite.all()) else None
+        slope, offset = self._crown(up) if chord is None else chord
         bent = bent & finite
         return torch.where(bent, tilt, slope), torch.where(bent, value - tilt * at, offset)
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+def in_runs(part: Float[Tensor, "*B n"], count: int) -> Float[Tensor, "*B _ _"]:
+    """Features ``[..., n]`` as ``[..., n / count, count]``, of no rows, too."""
+    return part.reshape(*part.shape[:-1], part.shape[-1] // count, count)
+
+
 @dataclass(frozen=True, eq=False)
 class SharesHull(Rows, Hull):
     """Runs of ``count`` neighbouring features ``[..., n]`` that add up to 1 each; the ends are between 0 and 1.
@@ -39,16 +44,13 @@ class SharesHull(Rows, Hull):
         So it is at most twice the sum of ``|v| u`` of its run, and so is its product with the sum of ``u``, which is at
         least 1: the account of rounding knows it by what it knows already.
         """
-        price = self._runs(v)
-        weight = self._runs(self.upper).expand_as(price)
+        price = in_runs(v, self.count)
+        weight = in_runs(self.upper, self.count).expand_as(price)
         order = price.detach().argsort(-1)
         passed = weight.gather(-1, order).cumsum(-1)
         half = (2 * passed >= passed[..., -1:]).to(torch.int8).argmax(-1, keepdim=True)
         median = price.gather(-1, order.gather(-1, half))
         return torch.where(torch.isfinite(median), median, 0.0).expand_as(price).flatten(-2)
-
-    def _runs(self, part: Tensor) -> Tensor:
-        return part.reshape(*part.shape[:-1], part.shape[-1] // self.count, self.count)
 
     def apart(self, v: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         v = v.expand((v + self.lower).shape)

@@ -190,9 +190,7 @@ class _Asked:
         """Only what the outputs spoken of depend on, where that is much less of a large network."""
         whole, spoken = self.graph, (self.constraints.outputs != 0).flatten(0, -2).any(0)
         size = sum(node.size for node in whole.nodes)
-        if self.constraints.inputs is not None or size < REAL.cropped_from or not bool(spoken.any()):
-            return self
-        if bool(spoken.all()):
+        if self.constraints.inputs is not None or size < REAL.cropped_from or bool(spoken.all() | ~spoken.any()):
             return self
         found = crop(whole, len(whole.nodes) - 1, spoken.nonzero()[:, 0])
         if sum(node.size for node in found.graph.nodes) > REAL.cropped * size:
@@ -204,7 +202,7 @@ class _Asked:
         """What tries this one's points."""
         if attack is None or self.inputs is None:
             return attack
-        return PartAttack(attack, self.inputs, attack.lower)
+        return PartAttack(attack, self.inputs)
 
 
 def _attack(
