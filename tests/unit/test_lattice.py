@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.attack.lattice import descend, round_near
+from netproof.attack.lattice import balance, compiled_balance, descend, round_near
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -62,6 +62,22 @@ def test_rounding_moves_the_accumulators_less_than_the_nearest_integers_do() -> 
         moved = ((rounded - point) @ linear.weight.T).norm(dim=1).min()
         ratios.append(float(moved / ((point.round() - point) @ linear.weight.T).norm()))
     assert np.mean(ratios) < 0.7
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_loop_rounds_as_tensors_do(seed: int) -> None:
+    """The loop as plain Python, and compiled where that is possible: whole weights leave no rounding errors to differ by."""
+    _, _, low, high, point = polytope(seed, 1)
+    random = torch.Generator().manual_seed(seed)
+    weight = torch.randint(-7, 8, (6, len(low)), generator=random).float()
+    # Of eighths all sums are exact; many are whole numbers already.
+    points = ((point + torch.rand(5, len(low), generator=random) - 0.5) * 8).round() / 8
+    expected = round_near(weight, low, high, points, torch.Generator().manual_seed(seed))
+    for loop in (balance, compiled_balance()):
+        found = round_near(weight, low, high, points, torch.Generator().manual_seed(seed), loop)
+        assert torch.equal(found, expected)
+    assert round_near(weight, low, high, points[:0], random, balance).shape == (0, len(low))
+    assert not torch.equal(expected, points.clamp(min=low, max=high).round())
 
 
 def test_rounding_nothing_or_whole_numbers() -> None:

@@ -9,7 +9,13 @@ it is an improvement or not, and does not take a step back for a while (tabu sea
 
 from __future__ import annotations
 
+import functools
+import math
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.attack.align import first_layer, tail
@@ -17,9 +23,50 @@ from netproof.attack.corners import Goal
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.processes import clock
+from netproof.processes.loops import Loop, compiled
+
+_Numbers = NDArray[np.float32]
 
 
-def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
+@functools.cache
+def compiled_balance() -> Loop | None:
+    """:func:`balance`, compiled; None where that is not possible."""
+    found = compiled([balance])
+    return None if found is None else found[0]
+
+
+def balance(
+    columns: _Numbers, x: _Numbers, order: NDArray[np.int64], moved: _Numbers, rounded: _Numbers, near: Any
+) -> None:
+    """What :func:`round_near` does with inputs that are no whole numbers, one point after the other: plain Python, for a compiler.
+
+    Parameters
+    ----------
+    columns : ``[n, m]``, of the weights
+    x, order : ``[B, n]`` points, and in which order their inputs are rounded, ``[B, k]``
+    moved, rounded : ``[B, m]`` and ``[B, n]``, how far accumulators have moved, and the points; both are changed
+    near : inputs that are as near to whole numbers have been rounded
+    """
+    for b in range(len(x)):
+        for feature in order[b]:
+            at = x[b, feature]
+            if abs(at - np.rint(at)) <= near:
+                continue
+            column = columns[feature]
+            down = math.floor(at) - at
+            along, norm = np.float32(0), np.float32(0)
+            for j in range(len(column)):
+                along += moved[b, j] * column[j]
+                norm += column[j] * column[j]
+            step = down + 1 if 2 * along + (2 * down + 1) * norm < 0 else down
+            for j in range(len(column)):
+                moved[b, j] += np.float32(step) * column[j]
+            rounded[b, feature] += np.float32(step)
+
+
+def round_near(
+    weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator, loop: Loop | None = None
+) -> Tensor:
     """Round points so that ``weight @ x`` moves little: ``[B, n]``, integers of the box.
 
     Parameters
@@ -28,6 +75,7 @@ def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generato
     lower, upper : ``[n]``, integers
     x : ``[B, n]`` real points; repeat a row for several roundings of it, each in another order
     generator : of the orders
+    loop : :func:`compiled_balance`, or nothing, which takes ten times as long; rounding errors apart they give the same
     """
     x = torch.maximum(torch.minimum(x, upper), lower)
     whole = x.round()
@@ -35,9 +83,14 @@ def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generato
     rounded = torch.where(fractional, x, whole)
     moved = (rounded - x) @ weight.T
     columns = weight.T.contiguous()
-    norms = columns.square().sum(1)
     key = torch.rand(x.shape, generator=generator, dtype=x.dtype) + fractional.to(x.dtype)
     order = key.argsort(1, descending=True)[:, : int(fractional.sum(1).max()) if len(x) else 0]
+    if loop is not None and x.dtype == torch.float32:
+        arrays = (part.contiguous().numpy() for part in (columns, x, order, moved))
+        kept = rounded.contiguous()
+        loop(*arrays, kept.numpy(), INTEGER_ATTACK.whole)
+        return kept.round()
+    norms = columns.square().sum(1)
     rows = torch.arange(len(x))
     for feature in order.T.contiguous():
         at = x[rows, feature]

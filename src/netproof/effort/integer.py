@@ -51,6 +51,9 @@ class IntegerEffort:
         subproblems are few then
     enveloped : activations of a graph, the output's included, up to which subproblems are bounded by envelopes of the first
     parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
+    judged, least_closed : subproblems after which envelopes are judged beside linear programs, again and again, and the share that they
+        have to close
+    programs_from : subproblems after which linear programs are tried even where no attack begins at their points
     bounded, tensors : what subproblems that are bounded at a time may keep in memory, and how many tensors of all nodes each takes:
         ranges, hulls, multipliers, and what they are improved with
     """
@@ -70,6 +73,9 @@ class IntegerEffort:
     first_dive: float = 48
     enveloped: int = 3
     parts: int = 8
+    judged: int = 64
+    least_closed: float = 0.05
+    programs_from: int = 64
     bounded: Budget = Budget(256 << 20, whole=True)
     tensors: int = 24
 

@@ -129,24 +129,22 @@ def program_candidates(
         first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
         step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
         step = torch.where(step > 0, step, high - low).clamp(min=1)
-        tried = (activation.split_point(at, low, high), first, last)
-        hull = activation.hull(low, high)
-        best_score = torch.full_like(low, -torch.inf)
-        best_point = torch.full_like(low, torch.nan)
-        for point in tried:
-            usable = ~torch.isnan(point)
-            cut = torch.where(usable, point, high)
-            below, above = torch.maximum(activation.below(cut), low), cut
-            left, right = torch.minimum(at, below), torch.maximum(at, above)
-            gain_left = (hull.height(price, left) - activation.hull(low, below).height(price, left)) * price
-            gain_right = (hull.height(price, right) - activation.hull(above, high).height(price, right)) * price
-            gain_left = gain_left.clamp(min=0) + BRANCHING.move * price.abs() * (at - left) / step
-            gain_right = gain_right.clamp(min=0) + BRANCHING.move * price.abs() * (right - at) / step
-            score = torch.minimum(gain_left, gain_right) + BRANCHING.larger * torch.maximum(gain_left, gain_right)
-            score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
-            better = score > best_score
-            best_score = torch.where(better, score, best_score)
-            best_point = torch.where(better, point, best_point)
+        # Three points are tried, all at once: what is cut there are two hulls each.
+        points_tried = torch.stack([activation.split_point(at, low, high), first, last])
+        usable = ~torch.isnan(points_tried)
+        above = torch.where(usable, points_tried, high)
+        below = torch.maximum(activation.below(above), low)
+        ends = torch.stack([torch.minimum(at, below), torch.maximum(at, above)])
+        before = activation.hull(low, high).height(price, ends)
+        halves = activation.hull(
+            torch.stack([low.expand_as(below), above]), torch.stack([below, high.expand_as(above)])
+        )
+        way = torch.stack([at - ends[0], ends[1] - at])
+        gain = ((before - halves.height(price, ends)) * price).clamp(min=0) + BRANCHING.move * price.abs() * way / step
+        score = gain.amin(0) + BRANCHING.larger * gain.amax(0)
+        score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
+        best_score, best = score.max(0)
+        best_point = torch.where(torch.isfinite(best_score), points_tried.gather(0, best[None])[0], torch.nan)
         if outputs is not None and index == len(graph.nodes) - 1:
             best_score = torch.where(outputs, best_score, -torch.inf)
         gaps.append(best_score)

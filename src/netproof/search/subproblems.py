@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -35,3 +35,11 @@ class Subproblems(Rows):
 
     def __len__(self) -> int:
         return self.case.shape[0]
+
+    def have(self, box: Region) -> Tensor:
+        """Which of them, that have a box each, have this one, the box of a region of one row: ``[B]`` bool."""
+        return ((self.region.lower == box.lower) & (self.region.upper == box.upper)).all(1)
+
+    def sharing(self, box: Region) -> Subproblems:
+        """The same, all of which have a box, with that one for all."""
+        return replace(self, region=replace(self.region, lower=box.lower, upper=box.upper))

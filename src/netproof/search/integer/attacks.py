@@ -12,7 +12,7 @@ from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
 from netproof.attack.ball import BallSteps
 from netproof.attack.corners import corner_search, surrogate_values
-from netproof.attack.lattice import descend, round_near
+from netproof.attack.lattice import compiled_balance, descend, round_near
 from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import ANNEAL, INTEGER_ATTACK
 from netproof.graph.graph import Graph
@@ -154,7 +154,9 @@ class Attacker:
         linear = first_layer(self._graph)
         case = case.repeat_interleave(INTEGER_ATTACK.roundings)
         rounded = x.to(self._lower.dtype).repeat_interleave(INTEGER_ATTACK.roundings, 0)
-        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._rounding)
+        # What loads compilers anyway is there once alignments have begun.
+        loop = compiled_balance() if self.__dict__.get("_annealer") else None
+        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._rounding, loop)
         deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
         hits = (deficiency <= 0).nonzero()[:, 0]
         if len(hits):

@@ -33,7 +33,7 @@ from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
-from netproof.search.integer.envelopes import Enveloped, Enveloper
+from netproof.search.integer.envelopes import Enveloped, Enveloper, alike
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.integer.splits import Splitter
@@ -79,8 +79,7 @@ class Search:
         effort: Effort | None = None,
         log: ProofLog | None = None,
     ) -> None:
-        self._settings = settings
-        self._effort = effort or Effort()
+        self._settings, self._effort = settings, effort or Effort()
         attacked = self._effort.attacked
         conditions = [query.condition[i] for i in open_cases]
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
@@ -108,9 +107,9 @@ class Search:
         self._layer = first_layer(self._graph) if used else None
         self._enveloper: Enveloper | None = None
         layers = len(self._graph.activations)
-        # With one hidden layer linear programs close none of the subproblems that envelopes have been used on; their points are
-        # what attacks begin at.
-        self._programs = layers > 2 or (settings.attack and not attacked)
+        # With one hidden layer linear programs close few of the first subproblems that envelopes have been used on; their points are
+        # what attacks begin at. Later, where ranges have been cut often, they close most.
+        self._programs_from = 0 if layers > 2 or (settings.attack and not attacked) else INTEGER.programs_from
         if self._layer is not None and (
             layers == 2 or (layers <= INTEGER.enveloped and are_worth_it(self._graph, self._layer))
         ):
@@ -193,8 +192,7 @@ class Search:
                 return self._sat(found, "attack")
         found = self._process(batch)
         if found is None and self._interior is not None:
-            most = INTEGER.restart if self._enveloper is None else INTEGER.restart // 2
-            stubborn = (self._spent >= most).nonzero()[:, 0]
+            stubborn = (self._spent >= self._work.until_restart).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
                 self._work.first_dive = 0.0
@@ -225,7 +223,7 @@ class Search:
             if clock.now() >= deadline:
                 break
             if not self._diver.running:
-                if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
+                if len(self._tree) < INTEGER.dive_from * DIVE.beam and not self._work.enveloped:
                     break
                 self._diver.begin(self._tree.peek(DIVE.beam))
             self._work.dive()
@@ -241,9 +239,12 @@ class Search:
         if not len(self._tree):
             return None
         still_open = self._tree.pop(len(self._tree))
-        again = torch.isin(still_open.case, case)
-        self._tree.add(still_open.take((~again).nonzero()[:, 0]))
-        case = torch.unique(self._without_prices(still_open.take(again)).case)
+        chosen = torch.isin(still_open.case, case)
+        self._tree.add(still_open.take((~chosen).nonzero()[:, 0]))
+        again = still_open.take(chosen)
+        if self._enveloper is not None:
+            self._enveloper.pool.released(again)
+        case = torch.unique(again.case)
         if not len(case):
             return None
         roots = self._root(case, region)
@@ -303,22 +304,25 @@ class Search:
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
-        if batch.region.lower.shape[0] > 1:
-            batch = self._without_prices(batch)
-        inherited = batch.prices >= 0
-        if bool(inherited.any()) and not bool(inherited.all()):
-            # What was open before there were envelopes, and the halves of what they have bounded.
-            found = self._process(batch.take(~inherited), root=root)
-            return self._process(batch.take(inherited)) if found is None else found
+        pool = None if self._enveloper is None else self._enveloper.pool
+        # What the first part tells of envelopes is for the next batch: the others have prices that are to be used.
+        enveloper = self._enveloper if self._work.enveloped else None
+        for part in alike(batch, self._presolved.region, pool, enveloped=enveloper is not None):
+            found = self._process_alike(part, enveloper if part.region.lower.shape[0] == 1 else None, root=root)
+            if found is not None:
+                return found
+        return None
+
+    def _process_alike(self, batch: Subproblems, enveloper: Enveloper | None, *, root: bool) -> Tensor | None:
+        """As :meth:`_process`, of subproblems that can be bounded together."""
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = self._cases.confined(batch.case, batch.region)
         batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None
-        enveloper = self._enveloper if region.lower.shape[0] == 1 else None
         found, inherits = None, bool((batch.prices >= 0).any())
-        if enveloper is not None and inherits and not self._programs:
+        if enveloper is not None and inherits and self._tree.count - self._work.root < self._programs_from:
             bounded = self._refute_by_envelopes(batch, batch.parameters.beta, enveloper)
         else:
             bounded = self._refute(batch, root, enveloped=enveloper is not None)
@@ -445,8 +449,9 @@ class Search:
         zeros = tuple(torch.zeros_like(m) for m in beta)
         batch = replace(batch, parameters=Parameters(zeros, beta), prices=taken)
         rows = self._still_open(batch, found.point.above, found.stored)
-        found = found.take(rows)
-        return _Bounded(batch.take(rows), found.point.above, None if program is None else program.take(rows), found)
+        if program is not None:
+            self._work.compare(program.value, found.point.above.value, len(rows))
+        return _Bounded(batch, found.point.above, program, found).take(rows)
 
     def _refute_first_order(self, batch: Subproblems, root: bool, *, enveloped: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps where no envelopes follow."""
@@ -483,11 +488,6 @@ class Search:
     def _left(self, batch: Subproblems, rows: Tensor) -> Subproblems:
         """Some rows of a batch; what parents have kept for the others goes."""
         gone = torch.ones(len(batch), dtype=torch.bool).index_fill_(0, rows, False)
-        self._without_prices(batch.take(gone))
-        return batch.take(rows)
-
-    def _without_prices(self, batch: Subproblems) -> Subproblems:
-        """Subproblems that begin without what their parents have kept for them."""
         if self._enveloper is not None:
-            self._enveloper.pool.take(batch.prices[batch.prices >= 0])
-        return replace(batch, prices=torch.full_like(batch.prices, -1))
+            self._enveloper.pool.released(batch.take(gone))
+        return batch.take(rows)

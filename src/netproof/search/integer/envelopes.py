@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from netproof.effort.envelope import ENVELOPE
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
 from netproof.search.branching import Split, input_split, program_candidates
+from netproof.search.subproblems import Subproblems
 
 
 class PricePool:
@@ -60,6 +61,38 @@ class PricePool:
             nothing = torch.zeros(0, dtype=torch.float64)
             return StoredPrices(nothing.to(torch.int16), nothing)
         return StoredPrices.concatenate(rows)
+
+    def released(self, batch: Subproblems) -> Subproblems:
+        """Subproblems that begin without what their parents have kept for them."""
+        self.take(batch.prices[batch.prices >= 0])
+        return replace(batch, prices=torch.full_like(batch.prices, -1))
+
+
+def alike(batch: Subproblems, box: Region, pool: PricePool | None, *, enveloped: bool) -> list[Subproblems]:
+    """A batch in parts that can be bounded together.
+
+    Envelopes are of one box and start from prices of all rows or of none: subproblems of which an input was split are apart from
+    the others, as is what was open before there were envelopes from the halves of what they have bounded.
+
+    Parameters
+    ----------
+    box : the query's, which most of them share: a region of one row
+    pool : what parents have kept; None where nothing is
+    enveloped : whether envelopes are used
+    """
+    if pool is None:
+        return [batch]
+    if not enveloped:
+        return [pool.released(batch)]
+    parts = []
+    if batch.region.lower.shape[0] > 1:
+        whole = batch.have(box)
+        if not bool(whole.all()):
+            parts.append(pool.released(batch.take(~whole)))
+        batch = batch.take(whole).sharing(box)
+    inherits = batch.prices >= 0
+    parts += [batch.take(rows) for rows in (~inherits, inherits)]
+    return [part for part in parts if len(part)]
 
 
 @dataclass(frozen=True, eq=False)
