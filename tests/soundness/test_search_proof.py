@@ -15,6 +15,7 @@ from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.conditions.conditions import Conditions
+from netproof.demo.digits import load_digits
 from netproof.effort.integer import INTEGER
 from netproof.errors import ProofError, QueryError
 from netproof.local_robustness import robustness
@@ -22,7 +23,7 @@ from netproof.query import Conjunction, Query, Result, Verdict, sample_of
 from netproof.search.integer.engine import Effort, Search
 from netproof.search.proofs.digits import refutes, round_rows
 from netproof.search.radius import largest_radius
-from netproof.search.verify import verify
+from netproof.search.verify import verify, verify_attacked
 from netproof.settings import Settings
 from soundness.random_networks import Layer, RandomNetwork, floats, random_network, random_query, tight_query, witnesses
 
@@ -95,6 +96,38 @@ def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.Monkey
             robust += result.verdict is Verdict.UNSAT
     # Ranges are tightened where bounds without that leave something open, which is robust seldom for seed 1.
     assert robust > 10 and (kinds["common"] > 0 or seed == 1)
+
+
+@pytest.mark.parametrize("attacked", [False, True])
+def test_searches_that_drop_envelopes_on_the_way(attacked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear programs from the first subproblem on and envelopes judged at once: proofs have rows of both."""
+    hasty = replace(INTEGER, judged=1, least_closed=2.0, programs_from=1, restart=10_000)
+    for module in ("engine", "work"):
+        monkeypatch.setattr(f"netproof.search.integer.{module}.INTEGER", hasty)
+    tried: Counter[str] = Counter()
+    envelopes, programs = Search._refute_by_envelopes, Search._refute_by_program
+
+    def enveloped(self, batch, s, enveloper, program=None):
+        tried["envelopes"] += 1
+        tried["after programs"] += program is not None
+        assert self._work.enveloped
+        return envelopes(self, batch, s, enveloper, program)
+
+    def programmed(self, batch, s, interior):
+        tried["programs"] += 1
+        tried["without"] += not self._work.enveloped and self._enveloper is not None
+        return programs(self, batch, s, interior)
+
+    monkeypatch.setattr(Search, "_refute_by_envelopes", enveloped)
+    monkeypatch.setattr(Search, "_refute_by_program", programmed)
+    digits = load_digits()
+    # the largest radii at which these images are robust, near which proofs are long
+    for number, radius in ((2, 50), (4, 39), (7, 14), (12, 33), (16, 32), (17, 51), (19, 52)):
+        query = robustness(digits.network, digits.image(number), int(digits.labels[number]), radius)
+        result = (verify_attacked if attacked else verify)(query, PROOFS)
+        assert result.verdict is Verdict.UNSAT
+        check(decode(encode(certificate_of(query, result))), query.network)
+    assert min(tried["envelopes"], tried["programs"], tried["after programs"], tried["without"]) > 3, tried
 
 
 def test_an_order_of_outputs_that_share_a_staircase_not_all_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.region import box_region
+from netproof.bounds.multipliers.ranges import Parameters
+from netproof.bounds.region import Region, box_region
 from netproof.demo.digits import load_digits
 from netproof.local_robustness import robustness
 from netproof.query import Verdict
 from netproof.search.branching import Split
 from netproof.search.integer.engine import Search
-from netproof.search.integer.envelopes import PricePool
+from netproof.search.integer.envelopes import PricePool, alike
+from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
 
@@ -90,3 +92,41 @@ def test_a_search_on_a_network_with_envelopes_counts_them():
     assert search._enveloper is not None
     search._enveloper.pool.put(stored(1.0), 1)
     assert search._tree.beside() == search._enveloper.pool.bytes > 0
+
+
+def subproblems(lower: list[list[float]], prices: list[int]) -> Subproblems:
+    """One for each price, numbered by their cases; with the box ``[lower, 9]`` of each, or of all."""
+    rows, low = len(prices), torch.tensor(lower, dtype=torch.float64)
+    zeros = torch.zeros(rows, 2)
+    region = Region(low, torch.full_like(low, 9), (zeros.double() - 1,), (zeros.double() + 1,))
+    value = torch.zeros(rows, dtype=torch.float64)
+    number = torch.arange(rows)
+    return Subproblems(number, region, Parameters((zeros,), (zeros,)), value, number, torch.tensor(prices))
+
+
+def test_a_batch_in_parts_that_envelopes_can_bound_together():
+    pool = PricePool()
+    a, b, c = pool.put(stored(1.0, 2.0, 3.0), 1).tolist()
+    box = Region(torch.zeros(1, 2).double(), torch.full((1, 2), 9.0).double(), (), ())
+    whole, cut = [0.0, 0.0], [0.0, 5.0]
+    batch = subproblems([whole, cut, whole, cut, whole], [a, b, -1, -1, c])
+    parts = alike(batch, box, pool, enveloped=True)
+    assert [part.case.tolist() for part in parts] == [[1, 3], [2], [0, 4]]
+    assert [part.prices.tolist() for part in parts] == [[-1, -1], [-1], [a, c]]
+    assert [len(part.region.lower) for part in parts] == [2, 1, 1]
+    assert all(torch.equal(part.region.lower[0], box.lower[0]) for part in parts[1:])
+    # those of b went, the others are still to be taken
+    pool.take(parts[2].prices)
+    assert pool.bytes == 0
+
+    shared = subproblems([whole], [-1, -1])
+    assert [part.case.tolist() for part in alike(shared, box, pool, enveloped=True)] == [[0, 1]]
+    assert alike(batch, box, None, enveloped=False) == [batch]
+
+
+def test_without_envelopes_a_batch_is_one_part_and_keeps_no_prices():
+    pool = PricePool()
+    numbers = pool.put(stored(1.0, 2.0), 1).tolist()
+    box = Region(torch.zeros(1, 2).double(), torch.full((1, 2), 9.0).double(), (), ())
+    (part,) = alike(subproblems([[0.0, 0.0]], [*numbers, -1]), box, pool, enveloped=False)
+    assert part.prices.tolist() == [-1, -1, -1] and pool.bytes == 0

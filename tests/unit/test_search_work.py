@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from netproof.effort.integer import INTEGER, INTEGER_ATTACK
 from netproof.search.integer.work import Work
@@ -56,3 +57,28 @@ def test_alignments_are_part_of_what_dives_have_a_share_of() -> None:
 
 def test_without_a_restart_dives_never_begin_where_there_are_no_envelopes() -> None:
     assert not Work(False).is_time_to_dive(10**6, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("closed", "gain", "stays"),
+    [(0, -1.0, False), (0, 0.0, False), (0, 0.5, True), (3, -1.0, False), (4, -1.0, True), (64, -1.0, True)],
+)
+def test_envelopes_go_where_they_close_hardly_anything_and_gain_nothing(closed: int, gain: float, stays: bool) -> None:
+    work = Work(True)
+    before = work.until_restart, work.next_alignment
+    programs = torch.full((INTEGER.judged // 4,), 10.0)
+    for number in range(4):
+        assert work.enveloped, "before all were tried"
+        left = len(programs) - (closed if number == 0 else 0) if closed < len(programs) else 0
+        work.compare(programs, programs - gain, left)
+    assert work.enveloped == stays
+    assert (work.until_restart == before[0]) == stays and work.next_alignment == before[1]
+
+
+def test_envelopes_are_judged_again_by_what_came_since() -> None:
+    work = Work(True)
+    programs = torch.full((INTEGER.judged,), 10.0)
+    work.compare(programs, programs - 5, 0)
+    assert work.enveloped
+    work.compare(programs, programs + 1, len(programs))
+    assert not work.enveloped
