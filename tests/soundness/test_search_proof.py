@@ -110,7 +110,6 @@ def test_searches_that_drop_envelopes_on_the_way(attacked: bool, monkeypatch: py
     def enveloped(self, batch, s, enveloper, program=None):
         tried["envelopes"] += 1
         tried["after programs"] += program is not None
-        assert self._work.enveloped
         return envelopes(self, batch, s, enveloper, program)
 
     def programmed(self, batch, s, interior):
@@ -128,6 +127,37 @@ def test_searches_that_drop_envelopes_on_the_way(attacked: bool, monkeypatch: py
         assert result.verdict is Verdict.UNSAT
         check(decode(encode(certificate_of(query, result))), query.network)
     assert min(tried["envelopes"], tried["programs"], tried["after programs"], tried["without"]) > 3, tried
+
+
+@pytest.mark.parametrize("attack", [False, True])
+def test_prices_of_what_was_refuted_are_not_kept(attack: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a linear program (outputs are sums), with one, and with two hidden layers, whose ranges are made smaller after the root."""
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, programs_from=1, restart=8))
+    searches: list[Search] = []
+    begin = Search.__init__
+
+    def begun(self, *rest, **named):
+        begin(self, *rest, **named)
+        searches.append(self)
+
+    monkeypatch.setattr(Search, "__init__", begun)
+    kinds: Counter[str] = Counter()
+    for seed in range(36):
+        random = np.random.default_rng([40, seed])
+        final = None if seed % 3 else "shift"
+        net = random_network(random, bits=8, layers=3 if seed % 2 else 2, kinds=("shift", "equidistant"), final=final)
+        network = net.network()
+        for query in (tight_query(random, net, network) for _ in range(3)):
+            searches.clear()
+            result = verify(query, replace(PROOFS, attack=attack))
+            certify(net, query, result)
+            for search in searches if result.verdict is Verdict.UNSAT and result.method != "enumeration" else ():
+                if search._enveloper is None:
+                    continue
+                assert search._enveloper.pool.bytes == 0
+                prices = search._enveloper.pool._next > 0
+                kinds[("no program" if search._interior is None else "program") + (", prices" if prices else "")] += 1
+    assert kinds["no program, prices"] > 0 and kinds["program, prices"] > 0, kinds
 
 
 def test_an_order_of_outputs_that_share_a_staircase_not_all_share(monkeypatch: pytest.MonkeyPatch) -> None:

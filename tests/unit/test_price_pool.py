@@ -95,7 +95,7 @@ def test_a_search_on_a_network_with_envelopes_counts_them():
 
 
 def subproblems(lower: list[list[float]], prices: list[int]) -> Subproblems:
-    """One for each price, numbered by their cases; with the box ``[lower, 9]`` of each, or of all."""
+    """One for each price, numbered by their cases; of boxes ``[lower, 9]``, of which there are as many, or one for all."""
     rows, low = len(prices), torch.tensor(lower, dtype=torch.float64)
     zeros = torch.zeros(rows, 2)
     region = Region(low, torch.full_like(low, 9), (zeros.double() - 1,), (zeros.double() + 1,))

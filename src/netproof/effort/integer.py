@@ -53,7 +53,7 @@ class IntegerEffort:
     parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
     judged, least_closed : subproblems after which envelopes are judged beside linear programs, again and again, and the share that they
         have to close
-    programs_from : subproblems after which linear programs are tried even where no attack begins at their points
+    programs_from : subproblems after which linear programs, where there are any, are tried although no attack begins at their points
     bounded, tensors : what subproblems that are bounded at a time may keep in memory, and how many tensors of all nodes each takes:
         ranges, hulls, multipliers, and what they are improved with
     """

@@ -143,7 +143,9 @@ def program_candidates(
         gain = ((whole - halves) * price6).clamp(min=0) + BRANCHING.move * price6.abs() * way / step3.repeat(2, 1)
         left, right = gain.chunk(2)
         score = torch.minimum(left, right) + BRANCHING.larger * torch.maximum(left, right)
-        score = torch.where(usable, score + 1e-9 * (high3 - low3), -torch.inf).reshape(3, *low.shape)
+        score = torch.where(usable & ~torch.isnan(score), score + 1e-9 * (high3 - low3), -torch.inf).reshape(
+            3, *low.shape
+        )
         best_score, best = score.max(0)
         chosen = points_tried.reshape(3, *low.shape).gather(0, best[None])[0]
         best_point = torch.where(torch.isfinite(best_score), chosen, torch.nan)

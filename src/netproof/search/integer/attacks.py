@@ -154,7 +154,7 @@ class Attacker:
         linear = first_layer(self._graph)
         case = case.repeat_interleave(INTEGER_ATTACK.roundings)
         rounded = x.to(self._lower.dtype).repeat_interleave(INTEGER_ATTACK.roundings, 0)
-        # What loads compilers anyway is there once alignments have begun.
+        # Loading the compiler takes as long as a hundred roundings: only where alignments have loaded it is the loop compiled.
         loop = compiled_balance() if self.__dict__.get("_annealer") else None
         rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._rounding, loop)
         deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]

@@ -109,7 +109,9 @@ class Search:
         layers = len(self._graph.activations)
         # With one hidden layer linear programs close few of the first subproblems that envelopes have been used on; their points are
         # what attacks begin at. Later, where ranges have been cut often, they close most.
-        self._programs_from = 0 if layers > 2 or (settings.attack and not attacked) else INTEGER.programs_from
+        self._programs_from = INTEGER.programs_from if self._interior is not None else math.inf
+        if layers > 2 or (settings.attack and not attacked):
+            self._programs_from = 0
         if self._layer is not None and (
             layers == 2 or (layers <= INTEGER.enveloped and are_worth_it(self._graph, self._layer))
         ):
@@ -144,7 +146,7 @@ class Search:
         found = self._process_roots(self._root(case, region))
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
-            case = torch.unique(self._tree.pop(len(self._tree)).case)
+            case = self._cases_of(self._tree.pop(len(self._tree)))
             region = self._with_tighter_ranges(region, deadline)
             found = self._process_roots(self._root(case, region))
         if found is not None:
@@ -241,10 +243,7 @@ class Search:
         still_open = self._tree.pop(len(self._tree))
         chosen = torch.isin(still_open.case, case)
         self._tree.add(still_open.take((~chosen).nonzero()[:, 0]))
-        again = still_open.take(chosen)
-        if self._enveloper is not None:
-            self._enveloper.pool.released(again)
-        case = torch.unique(again.case)
+        case = self._cases_of(still_open.take(chosen))
         if not len(case):
             return None
         roots = self._root(case, region)
@@ -474,7 +473,7 @@ class Search:
         point = evaluate_dual(relaxation, objective, double.multipliers())
         exact, _ = evaluate_exact(relaxation, objective, point.s)
         rows = self._still_open(batch, exact)
-        return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
+        return _Bounded(self._left(replace(batch, parameters=parameters), rows), exact.take(rows), None)
 
     def _still_open(self, batch: Subproblems, exact: DualPoint, prices: StoredPrices | None = None) -> Tensor:
         """The rows that an exact bound does not refute; the others go on record."""
@@ -484,6 +483,12 @@ class Search:
             of_refuted = None if prices is None else prices.take(refuted)
             self._proof_log.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, parts, of_refuted))
         return (exact.value >= 0).nonzero()[:, 0]
+
+    def _cases_of(self, batch: Subproblems) -> Tensor:
+        """The cases of subproblems that are begun anew; what parents have kept for them goes."""
+        self._left(batch, torch.arange(0))
+        case: Tensor = torch.unique(batch.case)
+        return case
 
     def _left(self, batch: Subproblems, rows: Tensor) -> Subproblems:
         """Some rows of a batch; what parents have kept for the others goes."""

@@ -86,7 +86,7 @@ class Work:
     def compare(self, programs: Tensor, envelopes: Tensor, left: int) -> None:
         """Take in the bounds of subproblems, ``[B]``, by linear programs and then by envelopes, which leave so many open.
 
-        Where all but single ones stay open, at bounds that are no smaller, subproblems are bounded without envelopes from there on: on
+        Where nearly all stay open, at bounds that are no smaller, the next batches are bounded without envelopes: on
         4-bit networks at small radii, and where ranges have been cut often, they take three quarters of the work in vain.
         """
         self.tried += len(programs)
