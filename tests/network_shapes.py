@@ -44,7 +44,7 @@ class Shape:
 def maker_of(evaluation, width: int = 2) -> SimpleNamespace:
     looks: list[int] = []
     deadline = SimpleNamespace(look=lambda: looks.append(0), looks=looks, source="a test")
-    return SimpleNamespace(evaluation=evaluation, table=RowTable(), width=width, deadline=deadline)
+    return SimpleNamespace(evaluation=evaluation, table=RowTable(), width=width, deadline=deadline, sets=None)
 
 
 def cells_of(*ranges: list[tuple[float, float]]) -> Cells:

@@ -72,12 +72,14 @@ class Refutation:
     weight : of the constraints of the node's case; None where the means needs none
     slope, added : of the features that are open (:attr:`Trace.open`): slopes of lower lines, and multipliers of splits, of at
         least 0; None where the means needs none
+    planes : of ``signs``, the number of the planes that stand in the place of chords (:attr:`Trace.planes`, from 1), 0 for none
     """
 
     means: str
     weight: Floats | None = None
     slope: Floats | None = None
     added: Floats | None = None
+    planes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,24 @@ class DividedEnd:
 
 
 @dataclass(frozen=True, eq=False)
+class PlanesAbove:
+    """Planes above features of one activation of a network of real numbers, in the place of the chords over their ranges.
+
+    Attributes
+    ----------
+    k, feature : the activation and the features ``[m]``, ascending
+    right, left : ``[m]``, of at least 0: prices of the ends of their ranges, by which the planes are as low as they are
+    onto : of what they are made: the activation (-1 for the input) and rows, columns and values of a matrix ``[m, n]``
+    """
+
+    k: int
+    feature: NDArray[np.int64]
+    right: Floats
+    left: Floats
+    onto: tuple[tuple[int, NDArray[np.int64], NDArray[np.int64], Floats], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The record of the search on one query about a network of real numbers, in plain numbers: what evidence is made from.
 
@@ -141,6 +161,7 @@ class Trace:
     common : by what ranges of the whole box were found, one after the other
     ends, divided : those of them of which it is recorded how, one layer after the other: by slopes, or by splits besides
     box : of every activation both ends ``[n]`` of the ranges of the whole box as CROWN left them; empty where it was not asked
+    planes : sets of planes that hold on the whole box
     """
 
     sizes: tuple[int, ...]
@@ -153,6 +174,7 @@ class Trace:
     ends: tuple[Ends, ...] = ()
     divided: tuple[DividedEnd, ...] = ()
     box: tuple[tuple[Floats, Floats], ...] = ()
+    planes: tuple[tuple[PlanesAbove, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ from netproof.certificate.real.contents import (
     SPLIT,
     arrays_of,
 )
-from netproof.certificate.real.format import VERSION, decode, encode
+from netproof.certificate.real.format import VERSIONS, decode, encode
 from netproof.errors import CertificateError, FormatError, InputError, NetproofError, ProofError
 from soundness.real_evidence import Builder, certificate, chain, perceptron, property_text, values_of
 
@@ -437,7 +437,7 @@ def test_bytes_changed_by_chance_are_refused():
             broken[int(rng.integers(len(broken)))] ^= 1 << int(rng.integers(8))
         with pytest.raises(CertificateError):
             decode(bytes(broken))
-    container = unpack(data, "file", (VERSION,))
+    container = unpack(data, "file", VERSIONS)
     body = zlib.decompress(container.body)
     for header in (
         b"{}",
@@ -449,7 +449,7 @@ def test_bytes_changed_by_chance_are_refused():
         b"[" * 100000,
     ):
         with pytest.raises(CertificateError):
-            decode(pack(VERSION, header, np.zeros(1, np.int64)))
+            decode(pack(VERSIONS[0], header, np.zeros(1, np.int64)))
     for old, new in (
         (b'"unsat"', b'"maybe"'),
         (b'["kind",4]', b'["kind",4000000000]'),
@@ -459,7 +459,7 @@ def test_bytes_changed_by_chance_are_refused():
     ):
         assert old in container.header
         with pytest.raises(CertificateError):
-            decode(pack(VERSION, container.header.replace(old, new), np.zeros(len(body), np.int64)))
+            decode(pack(VERSIONS[0], container.header.replace(old, new), np.zeros(len(body), np.int64)))
     with pytest.raises(CertificateError, match="more than are allowed"):
         decode(data, memory=100)
 

@@ -24,7 +24,7 @@ NONE = np.zeros(0, np.int64)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Few inputs are up to 2, and up to 4 where there are linear forms; nothing is improved but where a test does it."""
-    monkeypatch.setattr(tool, "Descent", lambda evaluation: SimpleNamespace(evaluation=evaluation))
+    monkeypatch.setattr(tool, "Descent", lambda evaluation, planes: SimpleNamespace(evaluation=evaluation))
     monkeypatch.setattr(tool, "FEW_INPUTS", 2)
     monkeypatch.setattr(tool, "_FORMS", 4)
 
@@ -80,10 +80,10 @@ def test_kinds_of_features():
 def test_ranges_side_by_side():
     cells = numbered(2)
     cells.low[1][1], cells.high[0][0] = -3.0, 5.0
-    low, high = tool._joined(cells)
+    low, high = tool.joined(cells)
     assert low.tolist() == [[-1.0] * 5, [-1.0, -1.0, -3.0, -3.0, -3.0]]
     assert high.tolist() == [[5.0, 5.0, 1.0, 1.0, 1.0], [1.0] * 5]
-    tool._put(cells, np.array([0]), cells.take(np.array([1])))
+    tool.put(cells, np.array([0]), cells.take(np.array([1])))
     assert cells.low[1].tolist() == [[-3.0] * 3] * 2 and cells.high[0].tolist() == [[1.0, 1.0]] * 2
 
 

@@ -336,13 +336,13 @@ def improved(goals: list[list[int]], values: dict[int, float], few: int = 10, ki
         claims = made.told[-1][1]
         made.told.append(("run", numbers_of(mine)))
         rows = len(mine)
-        return SimpleNamespace(
+        return tool.Multipliers(
             value=np.array([values.get(goal, 0.5) for goal in claims]),
             slope=np.tile(SLOPE, (rows, 1)), added=np.tile(ADDED, (rows, 1)), arriving=np.tile(ARRIVING, (rows, 1)),
             handed=np.arange(6.0) + 10 * np.array(claims)[:, None],
         )  # fmt: skip
 
-    made._descent = SimpleNamespace(started=started, run=run)
+    made._descent = lambda planes: SimpleNamespace(started=started, run=run)
     made._improve(seeds, cells, CROWN)
     return made, seeds
 
@@ -455,7 +455,7 @@ def test_gaps_are_what_lines_miss_in_terms_of_the_bound(monkeypatch):
     asked = []
     made._wishes = SimpleNamespace(of=lambda *given: asked.append(given) or [wish(1), None])
     arriving, handed = np.array([[2.0, -4.0, 1, 1, -1, 1, 1, 2.0, 0, -1, 3.0]]), np.ones((1, 11))
-    made._descent = SimpleNamespace(
+    made._descent = lambda planes: SimpleNamespace(
         started=lambda one, *given: SimpleNamespace(arriving=arriving, handed=handed)
         if (numbers_of(one), given) == ([1], ("objective", "slopes")) else None
     )  # fmt: skip

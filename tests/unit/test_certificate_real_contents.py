@@ -25,13 +25,14 @@ from netproof.certificate.real.contents import (
     ROW_EXPONENTS,
     SPLIT,
     TENS,
+    WITHOUT_PLANES,
     Forest,
     RealCertificate,
     Taken,
     arrays_of,
     fault_of,
 )
-from netproof.certificate.real.format import VERSION, decode, encode, write
+from netproof.certificate.real.format import VERSIONS, decode, encode, write
 from netproof.errors import CertificateError
 
 SHA = "ab" * 32
@@ -257,19 +258,21 @@ def test_a_file_holds_all_of_a_certificate(claim: Any, tmp_path: Path) -> None:
         assert again.arrays[name].dtype == np.int64 and again.arrays[name].tolist() == certificate.arrays[name].tolist()
     path = tmp_path / "c"
     assert write(path, certificate) == len(data) and path.read_bytes() == data
-    assert version_of(data) == VERSION == 3 and version_of(data[:31]) == 0 and version_of(data[:32]) == 3
+    assert version_of(data) == VERSIONS[0] == 3 and version_of(data[:31]) == 0 and version_of(data[:32]) == 3
     assert encode(again) == data
 
 
 def headed(change: Any, values: list[int] | None = None) -> bytes:
     """A file of a changed header."""
     certificate = made()
-    header = json.loads(unpack(encode(certificate), "f", (VERSION,)).header)
+    header = json.loads(unpack(encode(certificate), "f", (VERSIONS[0],)).header)
     text = change(header)
     if not isinstance(text, bytes):
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    entries = np.concatenate([certificate.arrays[name] for name in NAMES]) if values is None else np.array(values)
-    return pack(VERSION, text, entries)
+    entries = (
+        np.concatenate([certificate.arrays[name] for name in WITHOUT_PLANES]) if values is None else np.array(values)
+    )
+    return pack(VERSIONS[0], text, entries)
 
 
 def test_a_header_that_is_left_as_it_is_is_read() -> None:

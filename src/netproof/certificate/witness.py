@@ -15,7 +15,7 @@ from netproof.certificate.container import SIGNATURE, version_of
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import MEMORY, decode
 from netproof.certificate.real.contents import RealCertificate
-from netproof.certificate.real.format import VERSION
+from netproof.certificate.real.format import VERSIONS
 from netproof.certificate.real.format import decode as decode_real
 from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
@@ -58,7 +58,7 @@ def read_evidence(
 ) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate | RealWitness:
     """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
-    if data.startswith(SIGNATURE) and version_of(data) == VERSION:
+    if data.startswith(SIGNATURE) and version_of(data) in VERSIONS:
         return decode_real(data, str(path), memory=memory)
     if data[:64].lstrip().startswith(b"{"):
         document = _parsed(data, str(path))

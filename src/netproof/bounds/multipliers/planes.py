@@ -120,12 +120,17 @@ class Planes:
     onto : per node before it the matrix ``m`` ``[features, n]``
     offset : ``[features]``
     size : ``[features]`` float64, no partial sum of a plane's value on the region exceeds it
+    ends : the prices ``p`` and ``q`` of the ends of ranges that the offsets come from, ``[features]`` each
     """
 
     def __init__(
-        self, onto: Mapping[int, Sparse], offset: Float[Tensor, " m"], size: Float64[Tensor, " m"] | None = None
+        self,
+        onto: Mapping[int, Sparse],
+        offset: Float[Tensor, " m"],
+        size: Float64[Tensor, " m"] | None = None,
+        ends: tuple[Float64[Tensor, " m"], Float64[Tensor, " m"]] | None = None,
     ) -> None:
-        self.onto, self.offset, self.size = dict(onto), offset, size
+        self.onto, self.offset, self.size, self.ends = dict(onto), offset, size, ends
         self._products: dict[int, Callable[[Tensor], Tensor]] = {i: Product(one) for i, one in self.onto.items()}
 
     def shares(self, v: Float[Tensor, "B m"]) -> dict[int, Float[Tensor, "B _"]]:
@@ -143,4 +148,4 @@ class Planes:
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Planes:
         onto = {node: one.to(dtype, device) for node, one in self.onto.items()}
-        return Planes(onto, self.offset.to(device, dtype), self.size)
+        return Planes(onto, self.offset.to(device, dtype), self.size, self.ends)

@@ -291,4 +291,4 @@ def _whole(
     size = size * (1 + 2 * rounding.gamma)
     if not bool(torch.isfinite(whole).all() and torch.isfinite(size).all()):
         return None
-    return Planes(onto, whole, size)
+    return Planes(onto, whole, size, (p, q))

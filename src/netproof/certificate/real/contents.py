@@ -16,14 +16,18 @@ NAMES = (
     "witness", "witness_limbs", "witness_two", "witness_ten",
     "cases", "tree", "stages", "stage",
     "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
+    "plane_count", "plane_relu", "plane_feature", "plane_exponent", "plane_right", "plane_left", "plane_entries",
+    "plane_step", "plane_value",
     "kind", "rule", "leaf_row",
     "split_relu", "split_feature", "split_point", "split_exponent",
-    "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added",
+    "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added", "row_planes",
 )  # fmt: skip
 _WITNESS = NAMES[:4]
+#: those of files of version 3, which have no planes
+WITHOUT_PLANES = tuple(name for name in NAMES if not name.startswith("plane_") and name != "row_planes")
 
-#: values of ``stage``: rules of ranges, and lemmas with trees of their own
-INTERVALS, FORMS, CROWN, BOTH, LEMMAS = 1, 2, 3, 4, 5
+#: values of ``stage``: rules of ranges, lemmas with trees of their own, and sets of planes
+INTERVALS, FORMS, CROWN, BOTH, LEMMAS, PLANES = 1, 2, 3, 4, 5, 6
 RULES = ("none", "intervals", "linear forms", "CROWN", "linear forms and CROWN")
 #: values of ``kind``
 EMPTY, LEAF, SPLIT = 0, 1, 2
@@ -32,6 +36,8 @@ KINDS = ("empty", "leaf", "split")
 DEEPEST = 1 << 14
 #: the largest exponents of two: of rows, and of single numbers; of ten: of witnesses
 ROW_EXPONENTS, EXPONENTS, TENS = 60, 1100, 400
+#: the same of planes, so that one less the price of an end is a float64; the largest price, and the farthest step between columns
+PLANE_EXPONENTS, PRICES, STEPS = 40, 1 << 50, 1 << 40
 #: numerators of witnesses are written in limbs of so many bits, and at most so many of them
 LIMB, MOST_LIMBS = 48, 64
 
@@ -133,10 +139,11 @@ class Taken:
 
 
 def arrays_of(**given: object) -> dict[str, Integers]:
-    """All of a certificate's arrays: those given, the others empty."""
+    """All of a certificate's arrays: those given, the others empty, and rows without planes where nothing is said of them."""
     unknown = set(given) - set(NAMES)
     if unknown:
         raise ValueError(f"a certificate has no array '{min(unknown)}'")
+    given.setdefault("row_planes", np.zeros(np.asarray(given.get("row_exponent", ())).size, np.int64))
     return {name: np.ascontiguousarray(np.asarray(given.get(name, ()), np.int64).reshape(-1)) for name in NAMES}
 
 
@@ -162,9 +169,12 @@ def fault_of(certificate: RealCertificate) -> str:
         (("rule",), size["kind"]),
         (("split_relu", "split_feature", "split_point", "split_exponent"), splits),
         (("tree",), int(np.minimum(arrays["cases"], size["tree"] + 1).sum())),
-        (("row_count", "row_base"), rows),
+        (("row_count", "row_base", "row_planes"), rows),
         (("row_slope", "row_added"), size["row_feature"]),
         (("lemma_count",), int((arrays["stage"] == LEMMAS).sum())),
+        (("plane_count",), int((arrays["stage"] == PLANES).sum())),
+        (("plane_feature", "plane_exponent", "plane_right", "plane_left", "plane_entries"), size["plane_relu"]),
+        (("plane_value",), size["plane_step"]),
     ]
     for names, count in equal:
         for name in names:
@@ -172,7 +182,14 @@ def fault_of(certificate: RealCertificate) -> str:
                 return f"array '{name}' has {size[name]} entries where there must be {count}"
     fault = _beyond(arrays, _ranges_of(size))
     # Sums of entries that were just bounded: no overflow.
-    for name, of in (("row_count", "row_feature"), ("stages", "stage"), ("lemma_count", "lemma_relu")):
+    sums = (
+        ("row_count", "row_feature"),
+        ("stages", "stage"),
+        ("lemma_count", "lemma_relu"),
+        ("plane_count", "plane_relu"),
+        ("plane_entries", "plane_step"),
+    )
+    for name, of in sums:
         if not fault and int(arrays[name].sum()) != size[of]:
             fault = f"array '{of}' has {size[of]} entries where there must be {int(arrays[name].sum())}"
     if not fault and size["row_mu"] % max(1, rows):
@@ -189,8 +206,15 @@ def _ranges_of(size: Mapping[str, int]) -> list[tuple[str, int, int]]:
         ("cases", 0, size["tree"]),
         ("tree", 0, size["tree"] - 1),
         ("stages", 0, size["stage"]),
-        ("stage", INTERVALS, LEMMAS),
+        ("stage", INTERVALS, PLANES),
         ("lemma_count", 1, max(1, size["lemma_relu"])),
+        ("plane_count", 1, max(1, size["plane_relu"])),
+        ("plane_exponent", 0, PLANE_EXPONENTS),
+        ("plane_right", 0, PRICES),
+        ("plane_left", 0, PRICES),
+        ("plane_entries", 0, size["plane_step"]),
+        ("plane_step", 1, STEPS),
+        ("row_planes", 0, size["plane_count"]),
         ("lemma_side", 0, 1),
         ("lemma_exponent", 0, EXPONENTS),
         ("kind", EMPTY, SPLIT),

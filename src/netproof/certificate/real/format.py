@@ -1,8 +1,9 @@
-"""Certificates about networks of real numbers as files: version 3 of the format (docs/certificates.md)."""
+"""Certificates about networks of real numbers as files: versions 3 and 4 of the format (docs/certificates.md)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +11,36 @@ import numpy as np
 
 from netproof.certificate.container import MEMORY, entries_of, pack, unpack
 from netproof.certificate.header import LONGEST
-from netproof.certificate.real.contents import NAMES, RealCertificate, fault_of
+from netproof.certificate.real.contents import NAMES, WITHOUT_PLANES, RealCertificate, arrays_of, fault_of
 from netproof.errors import CertificateError
 from netproof.files.opened import write_bytes
 
-VERSION = 3
+#: of files without planes, and with some
+VERSIONS = (3, 4)
 _AGAIN = "make it anew"
 _MOST = 1 << 31
 
 
 def encode(certificate: RealCertificate) -> bytes:
     """The bytes of a certificate; raises ``ValueError`` for entries of 2**53 or more and for a header beyond 1 MiB."""
-    header = _canonical(_document(certificate))
+    has_planes = bool(len(certificate.arrays["plane_count"]))
+    version, names = (VERSIONS[1], NAMES) if has_planes else (VERSIONS[0], WITHOUT_PLANES)
+    header = _canonical(_document(certificate, [(name, len(certificate.arrays[name])) for name in names]))
     if len(header) > LONGEST:
         raise ValueError("a certificate's header is at most 1 MiB")
-    return pack(VERSION, header, np.concatenate([certificate.arrays[name] for name in NAMES]))
+    return pack(version, header, np.concatenate([certificate.arrays[name] for name in names]))
 
 
 def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) -> RealCertificate:
     """The certificate in ``data``; raises :class:`CertificateError` for what is none, damaged, inconsistent, or too large."""
-    container = unpack(data, source, (VERSION,))
+    container = unpack(data, source, VERSIONS)
+    names = NAMES if container.version == VERSIONS[1] else WITHOUT_PLANES
     try:
         # Numbers are short: whatever int() makes of longer ones is refused below, by its canonical form or its range.
         document = json.loads(
             container.header.decode("utf-8"), parse_int=_integer, parse_float=_refuse, parse_constant=_refuse
         )
-        sizes = [_count(size) for _, size in _pairs(document)]
+        sizes = [_count(size) for _, size in _pairs(document, names)]
         claim = document["claim"]
         if claim not in ("unsat", "sat"):
             raise ValueError("the claim")
@@ -45,17 +50,17 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
             _count(document["property"]["inputs"]),
             _count(document["property"]["outputs"]),
             claim,
-            {name: np.zeros(size, np.int8) for name, size in zip(NAMES, [0] * len(NAMES), strict=True)},
+            {},
             _text(document["name"]),
             _text(document["producer"]),
         )
-        canonical = _canonical(_document(certificate, sizes))
+        canonical = _canonical(_document(certificate, list(zip(names, sizes, strict=True))))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise CertificateError(source, "has a header that is none of version 3", _AGAIN) from None
+        raise CertificateError(source, f"has a header that is none of version {container.version}", _AGAIN) from None
     if canonical != container.header:
         raise CertificateError(source, "has a header that is not in canonical form", _AGAIN)
     values = entries_of(container, sum(sizes), 128 * sum(sizes), source, memory)
-    arrays = dict(zip(NAMES, np.split(values, np.cumsum(sizes)[:-1]), strict=True))
+    arrays = arrays_of(**dict(zip(names, np.split(values, np.cumsum(sizes)[:-1]), strict=True)))
     certificate = RealCertificate(
         certificate.network_sha256,
         certificate.property_sha256,
@@ -79,11 +84,10 @@ def write(path: str | Path, certificate: RealCertificate, *, durable: bool = Tru
     return len(data)
 
 
-def _document(certificate: RealCertificate, sizes: list[int] | None = None) -> dict[str, object]:
-    sizes = sizes or [len(certificate.arrays[name]) for name in NAMES]
+def _document(certificate: RealCertificate, sizes: list[tuple[str, int]]) -> dict[str, object]:
     return {
         "arithmetic": "real",
-        "arrays": [[name, size] for name, size in zip(NAMES, sizes, strict=True)],
+        "arrays": [[name, size] for name, size in sizes],
         "claim": certificate.claim,
         "name": certificate.name,
         "network": {"sha256": certificate.network_sha256},
@@ -102,9 +106,9 @@ def _canonical(document: object) -> bytes:
     return text.encode("utf-8")
 
 
-def _pairs(document: Any) -> list[tuple[str, Any]]:
+def _pairs(document: Any, names: Sequence[str]) -> list[tuple[str, Any]]:
     pairs = [(name, size) for name, size in document["arrays"]]
-    if [name for name, _ in pairs] != list(NAMES):
+    if [name for name, _ in pairs] != list(names):
         raise ValueError("the arrays")
     return pairs
 

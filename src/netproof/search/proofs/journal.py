@@ -7,12 +7,14 @@ whose ranges were found anew. How ranges were found is recorded by name only; by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import torch
 from torch import Tensor
 
+from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
@@ -52,11 +54,21 @@ class Grounds(Rows):
     weight : ``[N, m]`` float64, of the constraints of each row's case; None where the means needs none
     s : of ``MULTIPLIERS`` ``[N, n_k]`` for each activation, None where the objective does not reach; of ``SIGNS`` the slopes
         and the multipliers ``[N, unstable features]``; float64
+    planes : of ``SIGNS`` the number of the planes that stand in the place of chords (:meth:`Journal.planed`), 0 for none
     """
 
     means: Means
     weight: Tensor | None = None
     s: tuple[Tensor | None, ...] = ()
+    planes: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Planed:
+    """Planes in the place of chords: of which features of activations, and what they are."""
+
+    index: tuple[Tensor, ...]
+    planes: Mapping[int, Planes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +101,7 @@ class Journal:
     refuted, splits, reduced : nodes that were refuted, split, and got ranges of their own
     common : regions that hold the whole box, in the order in which their ranges were found, and how these were found
     slopes, divided : by which ends of such ranges were bounded, where that is recorded
+    planes : sets of planes that hold on the whole box, which are numbered from 1
     count : nodes so far
     bytes : what the record occupies
     """
@@ -102,6 +115,7 @@ class Journal:
         self.common: list[tuple[Means, Region]] = []
         self.slopes: list[SlopedEnds] = []
         self.divided: list[SplitEnds] = []
+        self.planes: list[Planed] = []
         self.count = 0
         self.bytes = 0
 
@@ -119,6 +133,17 @@ class Journal:
         """Ends of ranges that hold on all of the box were bounded by splits of their own; what is said of an end last counts."""
         self.divided.append(ends)
         self.bytes += ends.parts.bytes
+
+    def planed(self, index: tuple[Tensor, ...], planes: Mapping[int, Planes]) -> int:
+        """Planes hold on all of the box, of features ``index`` of activations: the number of the set."""
+        self.planes.append(Planed(index, planes))
+        # Row, column and value of every entry.
+        self.bytes += sum(24 * len(one.value) for above in planes.values() for one in above.onto.values())
+        return len(self.planes)
+
+    def resumed(self, case: Tensor, node: Tensor) -> None:
+        """A search that was given up for another one goes on: cases ``[N]`` and the nodes where it began."""
+        self.roots.update(zip(case.tolist(), node.tolist(), strict=True))
 
     def root(self, case: Tensor, region: Region) -> Tensor:
         """The search for cases ``[N]`` begins, or begins anew, on a region of one row: their nodes."""

@@ -13,8 +13,8 @@ from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
-from netproof.result import DividedEnd, Ends, Refutation, Trace
-from netproof.search.proofs.journal import Grounds, Journal, Means
+from netproof.result import DividedEnd, Ends, PlanesAbove, Refutation, Trace
+from netproof.search.proofs.journal import Grounds, Journal, Means, Planed
 
 
 def trace_of(graph: Graph, journal: Journal) -> Trace:
@@ -44,7 +44,35 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
     plain = itertools.takewhile(lambda one: one[0] in (Means.INTERVALS, Means.FORMS, Means.CROWN), journal.common)
     box = [_box(region) for means, region in plain if means is Means.CROWN][-1:]
     divided = _divided(journal.divided, sizes)
-    return Trace(sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends, divided, *box)
+    planes = tuple(_planes(graph, planed) for planed in journal.planes)
+    return Trace(
+        sizes,
+        dict(journal.roots),
+        splits,
+        refuted,
+        unstable,
+        ranges,
+        common,
+        ends,
+        divided,
+        box[0] if box else (),
+        planes,
+    )
+
+
+def _planes(graph: Graph, planed: Planed) -> tuple[PlanesAbove, ...]:
+    """Planes of a set that were made to hold, those of one activation after the other."""
+    found = []
+    for k, planes in sorted(planed.planes.items()):
+        if planes.ends is None:
+            continue
+        onto = []
+        for node, one in sorted(planes.onto.items()):
+            before = graph.activations.index(node) if node else -1
+            onto.append((before, one.row.numpy(), one.column.numpy(), one.value.numpy()))
+        p, q = (end.numpy() for end in planes.ends)
+        found.append(PlanesAbove(k, planed.index[k].numpy(), p, q, tuple(onto)))
+    return tuple(found)
 
 
 def _box(region: Region) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
@@ -81,7 +109,7 @@ def _refutation(by: Grounds, row: int) -> Refutation:
     weight = None if by.weight is None else _row(by.weight, row)
     if by.means is not Means.SIGNS or len(by.s) != 2 or by.s[0] is None or by.s[1] is None:
         return Refutation(by.means.value, weight)
-    return Refutation(by.means.value, weight, _row(by.s[0], row), _row(by.s[1], row))
+    return Refutation(by.means.value, weight, _row(by.s[0], row), _row(by.s[1], row), by.planes)
 
 
 def _row(part: Tensor, row: int) -> NDArray[np.float64]:

@@ -88,6 +88,9 @@ class ReluSplit:
         self._pricing = pricing
         #: prices are chosen anew when so many subproblems have been bounded
         self._priced_at: float = PLANE.first if pricing is not None else math.inf
+        #: the number of the planes in the record, 0 for none
+        self._planed = 0
+        self._begun: tuple[Tensor, Tensor | None] | None = None
 
     @property
     def count(self) -> int:
@@ -120,6 +123,7 @@ class ReluSplit:
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         if node is None and self._record is not None:
             node = self._record.root(case, self._dual.region)
+        self._begun = case, node
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
         self._price(root, deadline)
         witness = self._bound(root, SIGN.root_steps, deadline, root=True)
@@ -137,6 +141,8 @@ class ReluSplit:
 
     def go_on(self, deadline: float) -> Outcome:
         """Go on with what :meth:`run` left open, to its end or to the deadline."""
+        if self._record is not None and self._begun is not None and self._begun[1] is not None:
+            self._record.resumed(self._begun[0], self._begun[1])
         return self._searched(deadline, lambda: None)
 
     @property
@@ -181,6 +187,7 @@ class ReluSplit:
             self._pricing, self._priced_at = None, math.inf
             return
         self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
+        self._planed = 0 if self._record is None else self._record.planed(planes.index, planes.planes)
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
@@ -240,7 +247,7 @@ class ReluSplit:
         value = torch.minimum(point.value, batch.value)
         is_open = value >= 0
         if self._record is not None and batch.node is not None:
-            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta))
+            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta), self._planed)
             self._record.leaf(batch.node[~is_open], by.take(~is_open))
         rows = is_open.nonzero()[:, 0]
         if not len(rows):

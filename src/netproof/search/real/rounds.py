@@ -41,8 +41,8 @@ class Rounds:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._solver = leaf_solver(problem.memory)
-        #: what a certificate holds are ranges and their chords
-        self._planes = problem.record is None
+        #: whether planes are worth their while
+        self._planes = True
         #: the search with planes that stood best when it was given up for better ranges, and its case
         self._kept: tuple[ReluSplit, int] | None = None
 

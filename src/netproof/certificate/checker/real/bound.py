@@ -7,15 +7,15 @@ rounded outward, and are only ever made smaller.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.curved.bends import Bends
+from netproof.certificate.checker.real.curved.bends import Bends, Said
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma, middle_of, unit_of
 from netproof.certificate.checker.real.operators import Affine, Array
@@ -27,6 +27,20 @@ Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 #: center, slopes for every input (None for 0) and radius of values: ``center + slopes . t +- radius``
 Form = tuple[Array, Array | None, Array]
+#: what planes leave of what arrives, their share in the bound and weight in its error, and what they hand on to nodes
+Laid = tuple[Array, Array, Floats, Iterator[tuple[int, Array]]]
+
+
+class Plane(Protocol):
+    """Planes above features of a ReLU."""
+
+    def laid(self, numbers: Float64, v: Array, ranges: Ranges) -> Laid:
+        """What they leave of ``v``, take of the bound, weigh in its error, and hand on to nodes."""
+
+
+#: planes by ReLUs
+Above = Mapping[int, Plane]
+NONE: Above = {}
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
@@ -141,6 +155,8 @@ class Evaluation:
         # node; one for every node whose share is added; and those of single terms.
         terms = max(longest) + len(network.nodes) * float(users + 1) + widest + 64
         self.gamma = 0.0 if numbers.exact else gamma(terms)
+        # With planes: sums over their features, and a share more at whatever is bent, from everything that is bent behind it.
+        self._planed = 0.0 if numbers.exact else gamma(terms + widest + 2.0 * len(network.bends))
 
     @cached_property
     def _absolute(self) -> dict[int, Affine]:
@@ -283,14 +299,15 @@ class Evaluation:
     def ends(self, cells: Cells, node: int, cell: Index, feature: Index, sign: Floats) -> Floats:
         """Upper bounds by CROWN of ``sign`` times features of a node, one for each cell and feature given: ``[R]``."""
         found = np.full(len(cell), np.inf)
-        for rows in self._portions(len(cell)):
+        for rows in self.portions(len(cell)):
             c = np.zeros((len(rows), self.network.nodes[node].size))
             c[np.arange(len(rows)), feature[rows]] = sign[rows]
             objective = Objective({node: self.numbers.load(c)}, self.numbers.load(np.zeros(len(rows))))
             found[rows] = self.numbers.upper(*self.bound(cells, cell[rows], objective))
         return found
 
-    def _portions(self, rows: int) -> list[Index]:
+    def portions(self, rows: int) -> list[Index]:
+        """So many rows in parts that are worked on at once."""
         at_once = _AT_ONCE_EXACTLY if self.numbers.exact else _AT_ONCE
         most = max(1, at_once // max(node.size for node in self.network.nodes))
         return [np.arange(at, min(at + most, rows)) for at in range(0, rows, most)]
@@ -345,16 +362,18 @@ class Evaluation:
 
     # The bound.
 
-    def refutations(self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None) -> Floats:
-        """Upper bounds of objectives, one for each row, on the cells given for them: ``[R]``."""
+    def refutations(
+        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, planes: Above = NONE
+    ) -> Floats:
+        """Upper bounds of objectives, one for each row, on the cells given for them, ``[R]``; ``planes`` hold on all of these."""
         found = np.full(len(cell), np.inf)
-        for rows in self._portions(len(cell)):
+        for rows in self.portions(len(cell)):
             part = None if slopes is None else slopes.take(rows)
-            found[rows] = self.numbers.upper(*self.bound(cells, cell[rows], objective.take(rows), part))
+            found[rows] = self.numbers.upper(*self.bound(cells, cell[rows], objective.take(rows), part, planes))
         return found
 
     def bound(
-        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None
+        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, planes: Above = NONE
     ) -> tuple[Array, Floats]:
         """Values of the bound and what rounding may have taken from them (0 where nothing is rounded): ``[R]`` each."""
         network, numbers = self.network, self.numbers
@@ -382,6 +401,11 @@ class Evaluation:
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
                 if node.bend == RELU:
                     ranges = Ranges.taken(cells.low[k], cells.high[k], cell)
+                    if k in planes:
+                        v, share, weight, parts = planes[k].laid(numbers, v, ranges)
+                        value, weighed = value + share, weighed + weight
+                        for before, part in parts:
+                            hand(before, part)
                     s, share = self._relu(k, v, ranges, given, added, flat)
                 else:
                     s, share = self._bent(k, i, v, cells, cell, (given, added, flat))
@@ -397,17 +421,9 @@ class Evaluation:
                 value = value if offset is None else value + v @ offset
                 for operand, part in zip(node.operands, node.operator.adjoint(v), strict=True):
                     hand(operand, part)
-        return value, self._error(weighed, objective.constant)
+        return value, self._error(weighed, objective.constant, self.gamma if planes is NONE else self._planed)
 
-    def _bent(
-        self,
-        k: int,
-        i: int,
-        v: Array,
-        cells: Cells,
-        cell: Index,
-        said: tuple[Floats | None, Floats | None, NDArray[np.bool_] | None],
-    ) -> tuple[Array, Array]:
+    def _bent(self, k: int, i: int, v: Array, cells: Cells, cell: Index, said: Said) -> tuple[Array, Array]:
         """The same as :meth:`_relu` of other bends, node ``i``."""
         bend, (low, high), lines = self.network.nodes[i].bend, (cells.low[k], cells.high[k]), None
         if bend != PRODUCT:
@@ -439,10 +455,10 @@ class Evaluation:
         """``|source| . size`` for each row; 0 where nothing is rounded."""
         return np.zeros(len(source)) if self.numbers.exact else np.asarray(abs(source) @ cells.size[node][0])
 
-    def _error(self, weighed: Floats, constant: Array) -> Floats:
+    def _error(self, weighed: Floats, constant: Array, unit: float) -> Floats:
         if self.numbers.exact:
             return weighed
-        error = self.gamma * (10 * weighed + 2 * abs(constant)) * (1 + 2.0**-20) + TINY
+        error = unit * (10 * weighed + 2 * abs(constant)) * (1 + 2.0**-20) + TINY
         # Beyond that underflow is not accounted for; what is not a number compares as false.
         return np.where(weighed < LARGEST, error, np.inf)
 

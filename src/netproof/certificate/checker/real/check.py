@@ -8,7 +8,7 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
   package onnx) and the property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``relus.py``, ``bound.py`` (ranges, the bound, the account of
   rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
-  straight and products of values, and for nothing else, ``curved/``;
+  straight and products of values, and for nothing else, ``curved/``; for planes, and for nothing else, ``planes/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
   order; or Arb's balls; or Python's fractions;
 * how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;
@@ -32,9 +32,10 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
+from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
-from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
+from netproof.certificate.real.contents import LEMMAS, LIMB, PLANES, Forest, RealCertificate, Taken, fault_of
 from netproof.errors import CertificateError, ProofError
 
 
@@ -90,10 +91,8 @@ def check_real(
     fault = fault_of(certificate)
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
-    for what, data, stated in (
-        ("network", network, certificate.network_sha256),
-        ("property", property_, certificate.property_sha256),
-    ):
+    given = ("network", network, certificate.network_sha256), ("property", property_, certificate.property_sha256)
+    for what, data, stated in given:
         found = hashlib.sha256(data).hexdigest()
         if found != stated:
             problem = f"is about the {what} with SHA-256 {stated}, the one given has {found}"
@@ -117,17 +116,8 @@ def check_real(
         except (OverflowError, ValueError, ZeroDivisionError, MemoryError) as error:
             # Of fractions that are no numbers any more, of trees larger than the machine: there is no bound.
             raise ProofError(source, f"a bound cannot be evaluated ({type(error).__name__})") from None
-    return RealChecked(
-        certificate,
-        asked,
-        arithmetic,
-        prover.counts,
-        part,
-        model.inputs,
-        model.outputs,
-        sum(model.sizes),
-        time.monotonic() - begun,
-    )
+    about = part, model.inputs, model.outputs, sum(model.sizes)
+    return RealChecked(certificate, asked, arithmetic, prover.counts, *about, time.monotonic() - begun)
 
 
 def evaluation_of(
@@ -162,10 +152,13 @@ def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: s
 
 def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: str) -> None:
     evaluation = prover.evaluation
-    cells = root_of(evaluation, part)
+    cells, prover.sets = root_of(evaluation, part), Sets(source)
     last = len(evaluation.network.nodes) - 1
     for place in range(taken.one("stages")):
         rule = taken.one("stage")
+        if rule == PLANES:
+            prover.counts.planes += prover.sets.add(taken, evaluation, cells)
+            continue
         if rule != LEMMAS:
             cells = prover.derive(cells, rule)
             continue

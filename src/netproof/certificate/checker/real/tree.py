@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
@@ -36,6 +37,7 @@ class Counts:
     splits: int = 0
     empty: int = 0
     lemmas: int = 0
+    planes: int = 0
     given: int = 0
     rules: Counter[int] = field(default_factory=Counter)
     closest: float = -math.inf
@@ -111,7 +113,7 @@ class Rows:
     """Rows of multipliers of a certificate."""
 
     def __init__(self, arrays: dict[str, Integers], sizes: Sequence[int]) -> None:
-        self.exponent, self._flat = arrays["row_exponent"], arrays["row_base"] == 1
+        self.exponent, self._flat, self.planes = arrays["row_exponent"], arrays["row_base"] == 1, arrays["row_planes"]
         count = len(self.exponent)
         self.mu = arrays["row_mu"].reshape(count, -1) if count else np.zeros((0, 0), np.int64)
         self._first = np.concatenate([np.zeros(1, np.int64), np.cumsum(arrays["row_count"])])
@@ -173,6 +175,8 @@ class Prover:
     def __init__(self, evaluation: Evaluation, rows: Rows, source: str) -> None:
         self.evaluation, self.rows, self.source = evaluation, rows, source
         self.counts = Counts()
+        #: of planes that hold on the cells of the part
+        self.sets = Sets(source)
         self._mixtures: dict[tuple[int, int], Mixture] = {}
         network = evaluation.network
         total = sum(n.size for n in network.nodes)
@@ -279,8 +283,8 @@ class Prover:
         ]
         slopes = self.rows.slopes(row)
         objective = objective_of(mixtures, self.evaluation.network, self.evaluation.numbers)
-        every = np.arange(len(row))
-        value = self.evaluation.refutations(cells, every, objective, slopes)
+        which, asked = self.rows.planes[row], self.sets.refutations
+        value = asked(self.evaluation, cells, np.arange(len(row)), objective, slopes, which)
         strict = np.array([mixture.strict for mixture in mixtures], np.bool_)
         # Where rounding is all that may be in the way of a bound of 0, or next to it, fractions decide.
         is_open = np.where(strict, value > 0, value >= 0)
@@ -289,7 +293,7 @@ class Prover:
         if exact is not None:
             objective = objective_of([mixtures[at] for at in near.tolist()], exact.network, exact.numbers)
             slopes = None if slopes is None else slopes.take(near)
-            value[near] = np.minimum(value[near], exact.refutations(cells, every[near], objective, slopes))
+            value[near] = np.minimum(value[near], asked(exact, cells, near, objective, slopes, which[near]))
         return value, strict
 
     def _mixture(self, number: int, row: int, goal: Goal, name: str) -> Mixture:

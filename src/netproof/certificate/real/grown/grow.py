@@ -17,15 +17,15 @@ from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Sl
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.relus import leans
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
-from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
+from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT
 from netproof.certificate.real.grown.bent import misses
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
-from netproof.certificate.real.grown.seeds import NO_LIMITS, Claim, Limits, Maker, Places, Seed
+from netproof.certificate.real.grown.seeds import NO_LIMITS, Claim, Limits, Maker, Places, Seed, joined, put
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
-from netproof.certificate.real.grown.steps import Descent
+from netproof.certificate.real.grown.steps import Descent, Multipliers
 from netproof.certificate.real.grown.wishes import Wishes, begun
-from netproof.certificate.real.grown.written import split_of
+from netproof.certificate.real.grown.written import splits_of
 from netproof.errors import NoEvidenceError
 from netproof.result import Trace
 
@@ -53,19 +53,6 @@ _BEYOND_BY_PROGRAMS, _MOST_PROGRAMS = 200, 2000
 _AT_ONCE, _LATE = 64, 8
 
 
-def _put(cells: Cells, at: NDArray[np.int64], part: Cells) -> None:
-    """Put ranges in the place of those of some cells."""
-    for mine, ends in ((cells.low, part.low), (cells.high, part.high)):
-        for x, other in zip(mine, ends, strict=True):
-            x[at] = other
-
-
-def _joined(cells: Cells) -> tuple[Floats, Floats]:
-    """Both ends of the ranges of all ReLUs, one after the other: ``[C, features]``."""
-    none = np.zeros((len(cells), 0))
-    return np.concatenate([none, *cells.low], 1), np.concatenate([none, *cells.high], 1)
-
-
 class Grower:
     """Grows the trees of one part.
 
@@ -87,7 +74,7 @@ class Grower:
         limits: Limits = NO_LIMITS,
     ) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
-        self._source, self._deadline = maker.source, maker.deadline
+        self._source, self._deadline, self._sets = maker.source, maker.deadline, maker.sets
         # Of ends of ranges many are tried, of which few are needed.
         small = limits.each is None and maker.programs is not None and maker.programs.are_small
         self._programs = maker.programs if small else None
@@ -103,7 +90,7 @@ class Grower:
         numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
         self._batch = max(1, min(_BATCH, numbers // widest))
         self._few = max(1, _ROWS // widest)
-        self._descent = Descent(self._evaluation)
+        self._descents: dict[int, Descent] = {}
         self.beyond = 0
         self._each = limits.each
         self._tried: Counter[int] = Counter()
@@ -213,7 +200,7 @@ class Grower:
         mine = cells.take(which)
         if len(which):
             mine = self._evaluation.derive(mine, rule, sized=True)
-            _put(cells, which, mine)
+            put(cells, which, mine)
         for i in which.tolist():
             seeds[i].rule = rule
         return mine
@@ -260,7 +247,7 @@ class Grower:
             return None
         for claim in seed.claims:
             claim.row = -1
-        low, high = (part[0] for part in _joined(one))
+        low, high = (part[0] for part in joined(one))
         gap = None if gap is None else np.where((low < 0) & (high > 0), gap, 0.0)
         return gap if gap is not None and gap.max() > _LEAST_GAP else None
 
@@ -292,13 +279,13 @@ class Grower:
             some = left[at : at + self._few]
             pairs = [(i, claim) for i in some for claim in seeds[i].claims]
             mine = cells.take(np.array([i for i, _ in pairs]))
-            low, high = _joined(mine)
+            low, high = joined(mine)
             wishes = [self._wishes.of(seeds[i], claim, low[n], high[n])[-1] for n, (i, claim) in enumerate(pairs)]
-            objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
-            split = self._open_at_root & self._straight & ~((low < 0) & (high > 0))
-            found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
-            rule_slope, is_open = leans(low, high), (low < 0) & (high > 0)
-            named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
+            is_open = (low < 0) & (high > 0)
+            found = self._descended(
+                [claim for _, claim in pairs], wishes, mine, self._open_at_root & self._straight & ~is_open
+            )
+            named = (is_open & (found.slope != leans(low, high)) & (found.arriving < 0)) | (found.added != 0)
             named = np.where(self._straight, named, self._chosen & (low < high) & np.isfinite(found.slope))
             for n, (i, claim) in enumerate(pairs):
                 if not found.value[n] < 0:
@@ -311,6 +298,27 @@ class Grower:
         closing = [i for i in left if i not in still]
         if closing:
             self._bound([seeds[i] for i in closing], cells.take(np.array(closing)), rule)
+
+    def _descended(
+        self, claims: list[Claim], wishes: list[Wish], cells: Cells, split: NDArray[np.bool_]
+    ) -> Multipliers:
+        """The best rows on the way from wishes, one for each cell, each with its planes."""
+        which = np.array([wish.planes for wish in wishes])
+        parts, order = [], []
+        for planes in np.unique(which).tolist():
+            some = np.flatnonzero(which == planes)
+            mine, rows = cells.take(some), [wishes[n].rounded(_FINE) for n in some.tolist()]
+            objective, slopes = self._asked_of([claims[n] for n in some.tolist()], rows)
+            descent = self._descent(planes)
+            parts.append(descent.run(mine, objective, descent.started(mine, objective, slopes), split[some]))
+            order.append(some)
+        return Multipliers.joined(parts).take(np.argsort(np.concatenate(order)))
+
+    def _descent(self, planes: int) -> Descent:
+        """What makes rows with some planes better."""
+        if planes not in self._descents:
+            self._descents[planes] = Descent(self._evaluation, self._sets.planes(planes) if self._sets else {})
+        return self._descents[planes]
 
     def _asked_of(self, claims: Sequence[Claim], rows: Sequence[Row]) -> tuple[Objective, Slopes | None]:
         """What claims ask, by rows, one for each."""
@@ -339,7 +347,7 @@ class Grower:
     def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
         """Close seeds by rows that are as short as their bounds allow."""
         pairs = [(i, claim) for i, seed in enumerate(seeds) for claim in seed.claims]
-        low, high = _joined(cells)
+        low, high = joined(cells)
         wishes = [self._wishes.of(seeds[i], claim, low[i], high[i]) for i, claim in pairs]
         for turn in range(max(map(len, wishes), default=0)):
             at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
@@ -375,6 +383,7 @@ class Grower:
         row = np.array([tried.number(one) for one in rows])
         found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
         prover = Prover(self._evaluation, found, self._source)
+        prover.sets = self._sets or prover.sets
         goals = [self._goals[claim.goal] for claim in claims]
         value, strict = prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")
         # Where it is enough 0 counts as less.
@@ -433,7 +442,7 @@ class Grower:
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
-        low, high = _joined(cells)
+        low, high = joined(cells)
         is_open = (low < 0) & (high > 0)
         width = np.where(is_open, high - low, 1.0)
         missed, arriving = np.where(is_open, -low * high / width, 0.0), np.zeros(low.shape)
@@ -445,7 +454,7 @@ class Grower:
             claim = seed.claims[0]
             if claim.found is None:
                 row = self._wishes.of(seed, claim, low[i], high[i])[0].rounded(_FINE)
-                one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
+                one = self._descent(row.planes).started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
                 claim.found = one.arriving[0], one.handed[0]
             arriving[i] = claim.found[0]
         return np.asarray(abs(arriving) * missed)
@@ -475,7 +484,7 @@ class Grower:
             seed.children = halves[0][-1], halves[1][-1]
             for claim in seed.claims:
                 claim.wish = claim.found = None
-        forest = self._forest(seeds)
+        forest = splits_of(seeds)
         prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source)
         return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
 
@@ -489,11 +498,3 @@ class Grower:
             return Claim(claim.goal, halves[which] if (k, feature, point) == split else claim.trace)
         # What refuted all of it refutes the half, by ranges of the half.
         return Claim(claim.goal, None, self._trace.refuted.get(claim.trace, claim.last))
-
-    @staticmethod
-    def _forest(seeds: list[Seed]) -> Forest:
-        """Splits of seeds, as the checker takes them."""
-        splits = [split_of(seed) for seed in seeds]
-        none = np.zeros(len(seeds), np.int64)
-        relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
-        return Forest(none, none, none, none, none, relu, feature, point, exponent)

@@ -19,7 +19,8 @@ _LARGEST = 2.0**52
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Weights of constraints, and features with slopes and what is added, all of them multiples of ``2^-exponent``."""
+    """Weights of constraints, and features with slopes and what is added, all of them multiples of ``2^-exponent``; the number of a set
+    of planes, 0 for none."""
 
     exponent: int
     flat: bool
@@ -27,22 +28,25 @@ class Row:
     feature: Integers
     slope: Integers
     added: Integers
+    planes: int = 0
 
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal for equal rows."""
-        return (self.exponent, self.flat, self.mu, self.feature.tobytes(), self.slope.tobytes(), self.added.tobytes())
+        parts = (self.feature.tobytes(), self.slope.tobytes(), self.added.tobytes())
+        return (self.exponent, self.flat, self.mu, *parts, self.planes)
 
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """What a row should say: weights of at least 0, of which the largest is 1 or all are 0; slopes and what is added."""
+    """What a row should say: weights of at least 0, of which the largest is 1 or all are 0; slopes and what is added; planes."""
 
     weight: Floats
     flat: bool = False
     feature: Integers | None = None
     slope: Floats | None = None
     added: Floats | None = None
+    planes: int = 0
 
     @cached_property
     def is_plain(self) -> bool:
@@ -62,11 +66,11 @@ class Wish:
         mu = tuple(int(w) for w in np.rint(self.weight * unit))
         if self.feature is None or self.slope is None or self.added is None:
             none = np.zeros(0, np.int64)
-            return Row(exponent, self.flat, mu, none, none, none)
+            return Row(exponent, self.flat, mu, none, none, none, self.planes)
         slope, added = (
             np.rint(np.clip(part * unit, -_LARGEST, _LARGEST)).astype(np.int64) for part in (self.slope, self.added)
         )
-        return Row(exponent, self.flat, mu, self.feature, slope, added)
+        return Row(exponent, self.flat, mu, self.feature, slope, added, self.planes)
 
 
 def arrays_of_rows(rows: Sequence[Row] | Iterable[Row], width: int) -> dict[str, Integers]:
@@ -87,6 +91,7 @@ def arrays_of_rows(rows: Sequence[Row] | Iterable[Row], width: int) -> dict[str,
         "row_feature": joined([row.feature for row in rows]),
         "row_slope": joined([row.slope for row in rows]),
         "row_added": joined([row.added for row in rows]),
+        "row_planes": np.array([row.planes for row in rows], np.int64),
     }
 
 

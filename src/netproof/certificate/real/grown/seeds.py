@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import Evaluation, Floats
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
+from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.real.contents import EMPTY, Integers
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.program import Programs
@@ -99,15 +100,29 @@ NO_LIMITS = Limits()
 @dataclass(frozen=True, eq=False)
 class Maker:
     """What trees are grown with: the network in float64, which looks at the deadline, the rows so far and how many weights they
-    have, the deadline, and linear programs of the network's cells."""
+    have, the deadline, linear programs of the network's cells, and sets of planes that rows name."""
 
     evaluation: Evaluation
     table: RowTable
     width: int
     deadline: Deadline
     programs: Programs | None = None
+    sets: Sets | None = None
 
     @property
     def source(self) -> str:
         """How errors call what was asked."""
         return self.deadline.source
+
+
+def put(cells: Cells, at: NDArray[np.int64], part: Cells) -> None:
+    """Put ranges in the place of those of some cells."""
+    for mine, ends in ((cells.low, part.low), (cells.high, part.high)):
+        for x, other in zip(mine, ends, strict=True):
+            x[at] = other
+
+
+def joined(cells: Cells) -> tuple[Floats, Floats]:
+    """Both ends of the ranges of all ReLUs, one after the other: ``[C, features]``."""
+    none = np.zeros((len(cells), 0))
+    return np.concatenate([none, *cells.low], 1), np.concatenate([none, *cells.high], 1)

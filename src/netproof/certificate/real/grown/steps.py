@@ -8,23 +8,27 @@ that were split are moved (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021), by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective, Slopes
+from netproof.certificate.checker.real.bound import NONE, Cells, Evaluation, Floats, Objective, Slopes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.operators import Array
+from netproof.certificate.checker.real.planes.above import Planes
 from netproof.certificate.checker.real.relus import Ranges, leans
+from netproof.certificate.real.contents import Integers
+from netproof.certificate.real.grown.above import Watched
 from netproof.certificate.real.grown.bent import attained, near, slopes_of
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
 _STEPS, _LENGTH, _SHORTER = 30, 0.02, 0.9
 #: how Adam forgets
 _FIRST, _SECOND = 0.9, 0.999
+_PARTS = ("value", "slope", "added", "arriving", "handed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,7 @@ class Multipliers:
     ----------
     value : ``[R]``, the bounds
     slope, added : as rows have them; slopes are of all features
-    arriving, handed : what arrives at features, ``v``, and the multipliers, ``s``
+    arriving, handed : what arrives at features, ``v``, and the multipliers, ``s``; these are NaN where planes take what arrives
     """
 
     value: Floats
@@ -44,19 +48,28 @@ class Multipliers:
     arriving: Floats
     handed: Floats
 
+    @staticmethod
+    def joined(parts: Sequence[Multipliers]) -> Multipliers:
+        """All rows of several."""
+        return Multipliers(*(np.concatenate([getattr(one, name) for one in parts]) for name in _PARTS))
+
+    def take(self, rows: Integers) -> Multipliers:
+        """Some rows."""
+        return Multipliers(*(getattr(self, name)[rows] for name in _PARTS))
+
     def replaced(self, rows: NDArray[np.bool_], other: Multipliers) -> Multipliers:
         """With some rows of another."""
-        parts = ("value", "slope", "added", "arriving", "handed")
-        at = [rows if name == "value" else rows[:, None] for name in parts]
-        mixed = (np.where(w, getattr(other, n), getattr(self, n)) for w, n in zip(at, parts, strict=True))
+        at = [rows if name == "value" else rows[:, None] for name in _PARTS]
+        mixed = (np.where(w, getattr(other, n), getattr(self, n)) for w, n in zip(at, _PARTS, strict=True))
         return Multipliers(*mixed)
 
 
 class Descent(Evaluation):
-    """A network's bound, and its slope by the multipliers."""
+    """A network's bound, and its slope by the multipliers, with planes of a set."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluation, planes: Mapping[int, Planes] | None = None) -> None:
         super().__init__(evaluation.network, evaluation.numbers, evaluation.look)
+        self._planes = {k: Watched.of(one) for k, one in (planes or {}).items()}
         self._begin = np.cumsum([0, *self.network.sizes]).tolist()
         self._kinds = [self.network.nodes[i].bend for i in self.network.bends]
 
@@ -142,10 +155,13 @@ class Descent(Evaluation):
         parts = zip(self._kinds, np.split(slope, self._begin[1:-1], 1), strict=True)
         lower = tuple(None if np.isnan(part).all() or kind == PRODUCT else part for kind, part in parts)
         some = tuple(part if part.any() else None for part in np.split(added, self._begin[1:-1], 1))
-        value = self.numbers.upper(
-            *self.bound(cells, rows, objective, Slopes(lower, some, np.zeros(len(rows), np.bool_)))
-        )
+        slopes = Slopes(lower, some, np.zeros(len(rows), np.bool_))
+        value = self.numbers.upper(*self.bound(cells, rows, objective, slopes, self._planes or NONE))
         v, s = (np.concatenate([seen[n] for seen in self._seen], 1) for n in range(2))
+        for k, planes in self._planes.items():
+            row, at, arrived = planes.seen
+            column = self._begin[k] + planes.feature[at]
+            v[row, column], s[row, column] = arrived, np.nan
         return Multipliers(value, slope, added, v, s)
 
     def _forward(self, cells: Cells, last: int, lower: Sequence[Floats], added: Sequence[Floats]) -> list[Floats]:
@@ -171,6 +187,8 @@ class Descent(Evaluation):
                 p = s / np.where(v == 0, np.inf, v)
             rest = p * excess[-1]
             values.append(near(node.bend, best) + rest.reshape(len(rest), -1, node.size).sum(1))
+            if k in self._planes:
+                self._planes[k].lift(values)
         return excess
 
     def _bent(self, k: int, i: int, v: Array, *others: Any) -> tuple[Array, Array]:

@@ -61,16 +61,17 @@ class Wishes:
         matters = numbers.argsort(kind="stable")
         named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
         matters = matters[named[matters] & self._straight[numbers[matters]]]
-        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
+        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters], refutation.planes)
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
     def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
         """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
         weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
-        key = claim.goal, claim.trace is None, weight
+        planes = 0 if refutation is None else refutation.planes
+        key = claim.goal, claim.trace is None, weight, planes
         if key not in self._known:
             weights = self._weights(claim, refutation)
-            self._known[key] = [Wish(one) for one in weights], [Wish(one, flat=True) for one in weights]
+            self._known[key] = [Wish(one, planes=planes) for one in weights], [Wish(one, flat=True) for one in weights]
         return self._known[key]
 
     def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
@@ -101,6 +102,10 @@ def begun(above: Claim, number: int, which: int) -> Wish | None:
     assert wish.feature is not None and wish.slope is not None and wish.added is not None
     others = wish.feature != number
     place = int(np.searchsorted(wish.feature[others], number))
-    parts = ((wish.feature, number), (wish.slope, float(which)), (wish.added, handed - which * arriving))
+    parts = (
+        (wish.feature, number),
+        (wish.slope, float(which)),
+        (wish.added, 0.0 if np.isnan(handed) else handed - which * arriving),
+    )
     feature, slope, added = (np.insert(part[others], place, one) for part, one in parts)
     return replace(wish, feature=feature, slope=slope, added=added)

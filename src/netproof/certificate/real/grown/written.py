@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netproof.certificate.real.contents import LEAF, SPLIT
+import numpy as np
+
+from netproof.certificate.real.contents import LEAF, SPLIT, Forest
 from netproof.errors import NoEvidenceError
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ def split_of(seed: Seed) -> tuple[int, int, int, int]:
     assert seed.split is not None
     k, feature, point = seed.split
     return (k + 1, feature, *dyadic(point))
+
+
+def splits_of(seeds: Sequence[Seed]) -> Forest:
+    """Splits of seeds, as the checker takes them."""
+    none = np.zeros(len(seeds), np.int64)
+    parts = zip(*(split_of(seed) for seed in seeds), strict=True)
+    relu, feature, point, exponent = (np.array(x, np.int64) for x in parts)
+    return Forest(none, none, none, none, none, relu, feature, point, exponent)
 
 
 def dyadic(value: float) -> tuple[int, int]:

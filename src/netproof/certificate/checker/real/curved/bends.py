@@ -20,6 +20,8 @@ from netproof.certificate.checker.real.operators import Array
 _AT_ONCE = 1 << 12
 #: bands that are kept
 _KEPT = 8
+#: slopes, what is added, and which rows have no multipliers besides, None for nothing
+Said = tuple[Floats | None, Floats | None, NDArray[np.bool_] | None]
 
 
 class Bends:
@@ -67,12 +69,12 @@ class Bends:
         v: Array,
         ends: tuple[Floats, Floats],
         lines: Lines | None,
-        said: tuple[Floats | None, Floats | None, NDArray[np.bool_] | None],
+        said: Said,
     ) -> tuple[Array, Array]:
         """Multipliers and the sum over features of what ``v f(a) - s a`` is at most, ``[R, m]`` and ``[R]``.
 
-        ``lines`` are those of a curve over the ranges ``ends``, all of them with a row for each of ``v`` or one for all; ``said`` are
-        the slopes, what is added, and which rows have no multipliers besides, None for nothing.
+        ``lines`` are those of a curve over the ranges ``ends``, all of them with a row for each of ``v`` or one for all; ``said`` is
+        what rows say.
         """
         given, added, flat = said
         numbers, near = self._numbers, self._numbers.near(v)
