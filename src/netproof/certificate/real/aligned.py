@@ -18,7 +18,7 @@ from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.real.grown.bent import near
 from netproof.graph.graph import Graph
 from netproof.operators.activations.clip import Clip
-from netproof.result import DividedEnd, Ends, Trace
+from netproof.result import DividedEnd, Ends, PlanesAbove, Trace
 
 if TYPE_CHECKING:
     from netproof.certificate.real.contents import Integers
@@ -140,7 +140,36 @@ class _Aligned:
             ends=tuple(made for ends in old.ends if (made := self._ends(ends)) is not None),
             divided=self._divided(old.divided),
             box=(),
+            planes=tuple(self._planes(planes) for planes in old.planes),
         )
+
+    def _planes(self, planes: Sequence[PlanesAbove]) -> tuple[PlanesAbove, ...]:
+        """Planes of a set whose features, and whatever they are over, are there, one ReLU after the other."""
+        begin = np.cumsum([0, *self._old.sizes])
+        found = []
+        for above in planes:
+            own = begin[above.k] + above.feature
+            number, factor, known = self._number[own], self._factor[own], self._number[own] >= 0
+            # By columns of the file: -1 is the input, and values are those of operands.
+            parts: list[tuple[Integers, Integers, Integers, Floats]] = []
+            for k, row, column, value in above.onto:
+                if k < 0:
+                    parts.append((np.full(len(row), -1), row, column, value * factor[row]))
+                    continue
+                there = self._number[begin[k] + column]
+                known[row[there < 0]] = False
+                relu = np.where(there < 0, 0, self._owner[there])
+                scaled = value * factor[row] / self._factor[begin[k] + column]
+                parts.append((relu, row, there - self._begin[relu], scaled))
+            owner = self._owner[number]
+            for k in np.unique(owner[known]).tolist():
+                kept = np.flatnonzero(known & (owner == k))
+                kept = kept[number[kept].argsort(kind="stable")]
+                place = np.full(len(own), -1)
+                place[kept] = np.arange(len(kept))
+                feature = number[kept] - self._begin[k]
+                found.append(PlanesAbove(k, feature, above.right[kept], above.left[kept], _onto(parts, place)))
+        return tuple(sorted(found, key=lambda one: one.k))
 
     def _ends(self, ends: Ends) -> Ends | None:
         begin = int(np.sum(self._old.sizes[: ends.k]))
@@ -178,6 +207,21 @@ class _Aligned:
                 )
             )
         return tuple(sorted(found, key=lambda end: end.k))
+
+
+def _onto(
+    parts: Sequence[tuple[Integers, Integers, Integers, Floats]], place: Integers
+) -> tuple[tuple[int, Integers, Integers, Floats], ...]:
+    """What planes are over, ReLU by ReLU, of those that have a place."""
+    if not parts:
+        return ()
+    relu, row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
+    kept = place[row] >= 0
+    found = []
+    for k in np.unique(relu[kept]).tolist():
+        mine = kept & (relu == k)
+        found.append((k, place[row[mine]], column[mine], value[mine]))
+    return tuple(found)
 
 
 def _ascending(numbers: Integers) -> Integers:

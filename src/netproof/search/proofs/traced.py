@@ -13,6 +13,7 @@ from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.operators.activations.relu import ReLU
 from netproof.result import DividedEnd, Ends, PlanesAbove, Refutation, Trace
 from netproof.search.proofs.journal import Grounds, Journal, Means, Planed
 
@@ -61,10 +62,11 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
 
 
 def _planes(graph: Graph, planed: Planed) -> tuple[PlanesAbove, ...]:
-    """Planes of a set that were made to hold, those of one activation after the other."""
+    """Planes of a set that were made to hold, those of one activation after the other; certificates have planes above ReLUs, over ReLUs."""
     found = []
     for k, planes in sorted(planed.planes.items()):
-        if planes.ends is None:
+        nodes = [graph.activations[k], *(node for node in planes.onto if node)]
+        if planes.ends is None or not all(isinstance(graph.activation(node), ReLU) for node in nodes):
             continue
         onto = []
         for node, one in sorted(planes.onto.items()):
