@@ -20,10 +20,11 @@ impl Cell {
     }
 }
 
-/// What a row says of features: by ReLU and feature, the slope and what is added.
+/// What a row says of features: by ReLU and feature, the slope and what is added; and the number of its set of planes, 0 for none.
 #[derive(Default)]
 pub struct Row {
     pub flat: bool,
+    pub set: usize,
     pub features: BTreeMap<(usize, usize), (f64, f64)>,
 }
 
@@ -32,6 +33,15 @@ pub struct Objective {
     pub coefficients: BTreeMap<usize, Vec<Dyadic>>,
     pub constant: Dyadic,
 }
+
+/// `relu(a) <= sum of columns . values + offset`; a column is a node, a feature of it, and what that is multiplied with.
+pub struct Plane {
+    pub columns: Vec<(usize, usize, Dyadic)>,
+    pub offset: Dyadic,
+}
+
+/// A set of planes, by ReLU and feature.
+pub type Planes = BTreeMap<(usize, usize), Plane>;
 
 type Interval = (Dyadic, Dyadic);
 
@@ -156,7 +166,7 @@ impl Evaluation {
                 let mut c = vec![Dyadic::zero(); self.network.sizes[of]];
                 c[j] = Dyadic::of(if up { 1.0 } else { -1.0 })?;
                 let objective = Objective { coefficients: [(of, c)].into(), constant: Dyadic::zero() };
-                let value = self.bound(&before, &objective, &Row::default())?.above();
+                let value = self.bound(&before, &objective, &Row::default(), &Planes::new())?.above();
                 if up {
                     cell.high[k][j] = cell.high[k][j].min(value);
                 } else {
@@ -235,8 +245,32 @@ impl Evaluation {
         Ok(cell)
     }
 
+    /// The plane above a feature of a ReLU over columns, by the prices of the ends of its range: the right and the left one.
+    pub fn plane(&self, cell: &Cell, at: (usize, usize), columns: Vec<(usize, usize, Dyadic)>, prices: [Dyadic; 2]) -> Result<Plane, String> {
+        let ((k, j), network) = (at, &self.network);
+        let [right, left] = prices;
+        let flat = Row { flat: true, ..Row::default() };
+        let most = |c: &Dyadic, price: &Dyadic, end: f64| -> Result<Dyadic, String> {
+            let mut coefficients: BTreeMap<usize, Vec<Dyadic>> = BTreeMap::new();
+            let mut add = |node: usize, feature: usize, more: &Dyadic| {
+                let c = coefficients.entry(node).or_insert_with(|| vec![Dyadic::zero(); network.sizes[node]]);
+                c[feature] = c[feature].add(more);
+            };
+            add(crate::network::operands(&network.nodes[network.relus[k]])[0], j, c);
+            for (node, feature, m) in &columns {
+                add(*node, *feature, &m.neg());
+            }
+            // An end without a price may be infinite.
+            let constant = if price.is_zero() { Dyadic::zero() } else { price.mul(&Dyadic::of(end)?) };
+            self.bound(cell, &Objective { coefficients, constant }, &flat, &Planes::new())
+        };
+        let above = most(&Dyadic::of(1.0)?.sub(&right), &right, cell.high[k][j])?;
+        let offset = above.max(most(&left, &left, -cell.low[k][j])?);
+        Ok(Plane { columns, offset })
+    }
+
     /// The value of the bound, exactly.
-    pub fn bound(&self, cell: &Cell, objective: &Objective, row: &Row) -> Result<Dyadic, String> {
+    pub fn bound(&self, cell: &Cell, objective: &Objective, row: &Row, planes: &Planes) -> Result<Dyadic, String> {
         let network = &self.network;
         let mut pending: Vec<Option<Vec<Dyadic>>> = vec![None; network.nodes.len()];
         let mut value = objective.constant.clone();
@@ -261,11 +295,23 @@ impl Evaluation {
                 Node::Relu { of } => {
                     k -= 1;
                     let touched = row.features.range((k, 0)..(k + 1, 0)).any(|(_, (_, added))| *added != 0.0);
-                    let v = match pending[at].take() {
+                    let mut v = match pending[at].take() {
                         Some(v) => v,
                         None if touched => vec![Dyadic::zero(); network.sizes[at]],
                         None => continue,
                     };
+                    for (&(_, j), plane) in planes.range((k, 0)..(k + 1, 0)) {
+                        let is_open = cell.low[k][j] < 0.0 && cell.high[k][j] > 0.0;
+                        if !is_open || v[j].is_negative() || v[j].is_zero() {
+                            continue;
+                        }
+                        let all = std::mem::take(&mut v[j]);
+                        value = value.add(&all.mul(&plane.offset));
+                        for (node, feature, m) in &plane.columns {
+                            let to = pending[*node].get_or_insert_with(|| vec![Dyadic::zero(); network.sizes[*node]]);
+                            to[*feature] = to[*feature].add(&all.mul(m));
+                        }
+                    }
                     let mut s = Vec::with_capacity(v.len());
                     for (j, v) in v.iter().enumerate() {
                         let (low, high) = (cell.low[k][j], cell.high[k][j]);

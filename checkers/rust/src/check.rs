@@ -1,6 +1,6 @@
-//! What a certificate has to prove: stages, lemmas, trees.
+//! What a certificate has to prove: stages, lemmas, planes, trees.
 
-use crate::bound::{Cell, Evaluation, Objective, Row};
+use crate::bound::{Cell, Evaluation, Objective, Planes, Row};
 use crate::file::Certificate;
 use crate::number::{Big, Dyadic};
 use crate::property::{Asked, Whole, whole};
@@ -71,8 +71,21 @@ pub struct Checker<'a> {
     certificate: &'a Certificate,
     evaluation: Evaluation,
     rows: Vec<(i64, Vec<i64>, Row)>,
+    /// those of the part that is being proved
+    sets: Vec<Planes>,
     pub leaves: usize,
     pub splits: usize,
+}
+
+/// Which of parts of such sizes, and where in it, a number over all of them is.
+fn place(sizes: &[usize], mut number: usize) -> Option<(usize, usize)> {
+    for (part, size) in sizes.iter().enumerate() {
+        if number < *size {
+            return Some((part, number));
+        }
+        number -= size;
+    }
+    None
 }
 
 fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i64>, Row)>, String> {
@@ -82,13 +95,19 @@ fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i
         return Err("array 'row_mu' has another length".into());
     }
     let width = mu.len() / exponents.len().max(1);
+    let sets = certificate.array("plane_count").len();
     let mut taken = Taken { certificate, at: BTreeMap::new() };
     let mut rows = Vec::new();
     for (number, exponent) in exponents.iter().enumerate() {
         if !(0..=60).contains(exponent) {
             return Err("an exponent of a row that is none".into());
         }
-        let mut row = Row { flat: taken.bit("row_base")?, features: BTreeMap::new() };
+        // Files of version 3 have no sets, and say nothing of them.
+        let set = if sets == 0 { 0 } else { taken.index("row_planes")? };
+        if set > sets {
+            return Err("a row names a set of planes that is not there".into());
+        }
+        let mut row = Row { flat: taken.bit("row_base")?, set, features: BTreeMap::new() };
         let count = taken.index("row_count")?;
         let mut before = -1;
         for _ in 0..count {
@@ -97,20 +116,13 @@ fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i
                 return Err("a row names features that are not in ascending order".into());
             }
             before = number;
-            let (mut k, mut feature) = (0, number as usize);
-            while k < sizes.len() && feature >= sizes[k] {
-                feature -= sizes[k];
-                k += 1;
-            }
-            if k == sizes.len() {
-                return Err("a row names a feature that is not there".into());
-            }
+            let (k, feature) = place(sizes, number as usize).ok_or("a row names a feature that is not there")?;
             let entry = (point(taken.one("row_slope")?, *exponent)?, point(taken.one("row_added")?, *exponent)?);
             row.features.insert((k, feature), entry);
         }
         rows.push((*exponent, mu[number * width..(number + 1) * width].to_vec(), row));
     }
-    taken.all(&["row_base", "row_count", "row_feature", "row_slope", "row_added"])?;
+    taken.all(&["row_base", "row_count", "row_feature", "row_slope", "row_added", "row_planes"])?;
     Ok(rows)
 }
 
@@ -119,7 +131,7 @@ impl<'a> Checker<'a> {
         let network = &evaluation.network;
         let sizes: Vec<usize> = network.relus.iter().map(|at| network.sizes[*at]).collect();
         let rows = rows_of(certificate, &sizes)?;
-        Ok(Checker { certificate, evaluation, rows, leaves: 0, splits: 0 })
+        Ok(Checker { certificate, evaluation, rows, sets: Vec::new(), leaves: 0, splits: 0 })
     }
 
     pub fn prove(&mut self, asked: &Asked) -> Result<(), String> {
@@ -133,10 +145,15 @@ impl<'a> Checker<'a> {
             let lower = part.lower.iter().map(|x| x.below()).collect();
             let upper = part.upper.iter().map(|x| x.above()).collect();
             let mut cell = self.evaluation.root(lower, upper)?;
+            self.sets.clear();
             for _ in 0..taken.index("stages")? {
                 match taken.one("stage")? {
                     rule @ 1..=4 => cell = self.evaluation.derive(&cell, rule)?,
                     5 => cell = self.lemmas(&mut taken, &cell)?,
+                    6 => {
+                        let set = self.planes(&mut taken, &cell)?;
+                        self.sets.push(set);
+                    }
                     _ => return Err("a stage that is none".into()),
                 }
             }
@@ -156,8 +173,58 @@ impl<'a> Checker<'a> {
         taken.all(&[
             "stages", "stage", "tree", "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point",
             "split_exponent", "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
-            "witness", "witness_limbs", "witness_two", "witness_ten",
+            "witness", "witness_limbs", "witness_two", "witness_ten", "plane_count", "plane_relu", "plane_feature",
+            "plane_exponent", "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value",
         ])
+    }
+
+    /// The planes of a set, found on the cell of its stage.
+    fn planes(&self, taken: &mut Taken, cell: &Cell) -> Result<Planes, String> {
+        let network = &self.evaluation.network;
+        // What columns are of: the inputs, then what ReLUs give.
+        let nodes: Vec<usize> = std::iter::once(0).chain(network.relus.iter().copied()).collect();
+        let sizes: Vec<usize> = nodes.iter().map(|at| network.sizes[*at]).collect();
+        let (mut set, mut said) = (Planes::new(), 0);
+        let count = taken.index("plane_count")?;
+        if count == 0 {
+            return Err("a set of no planes".into());
+        }
+        for _ in 0..count {
+            let (relu, feature) = (taken.index("plane_relu")?, taken.index("plane_feature")?);
+            if relu == 0 || relu >= sizes.len() || feature >= sizes[relu] {
+                return Err("a plane is above a feature that is not there".into());
+            }
+            let at = (relu - 1, feature);
+            if set.last_key_value().is_some_and(|(before, _)| *before >= at) {
+                return Err("planes are not in ascending order".into());
+            }
+            let exponent = taken.one("plane_exponent")?;
+            let prices = [taken.one("plane_right")?, taken.one("plane_left")?];
+            if !(0..=40).contains(&exponent) || prices.iter().any(|price| !(0..=1 << 50).contains(price)) {
+                return Err("an exponent or a price of a plane that is none".into());
+            }
+            let scaled = |value: i64| Dyadic::whole(Big::from(value)).times_power(-exponent);
+            let (mut columns, mut next) = (Vec::new(), 0);
+            for _ in 0..taken.index("plane_entries")? {
+                let step = taken.index("plane_step")?;
+                if !(1..=1 << 40).contains(&step) {
+                    return Err("a step between columns that is none".into());
+                }
+                next += step;
+                let (part, i) = place(&sizes[..relu], next - 1).ok_or("a plane over a column that is not before its ReLU")?;
+                let value = taken.one("plane_value")?;
+                if value != 0 {
+                    columns.push((nodes[part], i, scaled(value)));
+                }
+            }
+            said += columns.len();
+            if said > 1 << 22 {
+                return Err("a set of planes of too many numbers".into());
+            }
+            let plane = self.evaluation.plane(cell, at, columns, prices.map(scaled));
+            set.insert(at, plane.map_err(|problem| format!("a plane has {problem}"))?);
+        }
+        Ok(set)
     }
 
     fn lemmas(&mut self, taken: &mut Taken, cell: &Cell) -> Result<Cell, String> {
@@ -270,6 +337,11 @@ impl<'a> Checker<'a> {
 
     fn refute(&self, cell: &Cell, goal: &Goal, row: usize) -> Result<(), String> {
         let (exponent, mu, row) = self.rows.get(row).ok_or("a row that is not there")?;
+        let none = Planes::new();
+        let planes = match row.set {
+            0 => &none,
+            set => self.sets.get(set - 1).ok_or("a row names a set of planes that is not there")?,
+        };
         let network = &self.evaluation.network;
         let last = network.nodes.len() - 1;
         let mut coefficients: BTreeMap<usize, Vec<Dyadic>> = BTreeMap::new();
@@ -307,12 +379,12 @@ impl<'a> Checker<'a> {
         // What is added belongs to constraints as the property has them: the objective is larger by what is left of the power of ten
         // that makes them whole. Rounded or not, any multipliers do.
         let value = match goal {
-            Goal::Lemma(..) => self.evaluation.bound(cell, &Objective { coefficients, constant }, row)?,
+            Goal::Lemma(..) => self.evaluation.bound(cell, &Objective { coefficients, constant }, row, planes)?,
             Goal::Case(case) => {
                 let scale = case.first().map_or(1.0, |c| c.scale);
                 let features = row.features.iter().map(|(key, (slope, added))| (*key, (*slope, *added * scale))).collect();
-                let scaled = Row { flat: row.flat, features };
-                self.evaluation.bound(cell, &Objective { coefficients, constant }, &scaled)?
+                let scaled = Row { features, ..*row };
+                self.evaluation.bound(cell, &Objective { coefficients, constant }, &scaled, planes)?
             }
         };
         if value.is_negative() || (strict && value.is_zero()) {

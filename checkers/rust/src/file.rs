@@ -242,10 +242,13 @@ pub struct Certificate {
     arrays: Vec<(&'static str, Vec<i64>)>,
 }
 
-const REAL: [&str; 28] = [
+/// In version 3 without those of planes.
+const REAL: [&str; 38] = [
     "witness", "witness_limbs", "witness_two", "witness_ten", "cases", "tree", "stages", "stage", "lemma_count", "lemma_relu",
-    "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent", "kind", "rule", "leaf_row", "split_relu", "split_feature",
-    "split_point", "split_exponent", "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added",
+    "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent", "plane_count", "plane_relu", "plane_feature", "plane_exponent",
+    "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value", "kind", "rule", "leaf_row", "split_relu",
+    "split_feature", "split_point", "split_exponent", "row_exponent", "row_base", "row_mu", "row_count", "row_feature",
+    "row_slope", "row_added", "row_planes",
 ];
 const WHOLE: [&str; 27] = [
     "image", "lower", "upper", "coefficients", "threshold", "witness", "form", "kept", "kept_feature", "row_exponent", "row_mu",
@@ -310,8 +313,8 @@ impl Certificate {
             return Err("is not a certificate".into());
         }
         let version = number(data, 8, 4);
-        if !(1..=3).contains(&version) {
-            return Err(format!("is of version {version}, and this checker knows versions 1 to 3"));
+        if !(1..=4).contains(&version) {
+            return Err(format!("is of version {version}, and this checker knows versions 1 to 4"));
         }
         let (header, packed, body) = (number(data, 12, 4), number(data, 16, 8), number(data, 24, 8));
         if header > 1 << 20 || packed > data.len() || body > 1 << 28 || 32 + header + packed + 32 != data.len() {
@@ -325,11 +328,12 @@ impl Certificate {
             return Err("has a body that ends early".into());
         }
         let names = match version {
-            1 => &WHOLE[..24],
-            2 => &WHOLE[..],
-            _ => &REAL[..],
+            1 => WHOLE[..24].to_vec(),
+            2 => WHOLE.to_vec(),
+            3 => REAL.into_iter().filter(|name| !name.starts_with("plane_") && *name != "row_planes").collect(),
+            _ => REAL.to_vec(),
         };
-        let (mut found, sizes) = head(&Json::canonical(text)?, names, version)?;
+        let (mut found, sizes) = head(&Json::canonical(text)?, &names, version)?;
         let values = entries(&bytes)?;
         if sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size)) != Some(values.len()) {
             return Err("has another number of entries than it states".into());
@@ -341,6 +345,9 @@ impl Certificate {
         }
         if version == 2 && ["price_row", "price_input", "price_difference"].iter().all(|name| found.array(name).is_empty()) {
             return Err("is of version 2 without need".into());
+        }
+        if version == 4 && found.array("plane_count").is_empty() {
+            return Err("is of version 4 without need".into());
         }
         Ok(found)
     }
@@ -376,7 +383,7 @@ fn head(document: &Json, names: &[&'static str], version: usize) -> Result<(Cert
     let none = || "has a header that is none".to_string();
     let fields = document.fields(&["arithmetic", "arrays", "claim", "name", "network", "producer", "property"])?;
     let claim = fields["claim"].text()?.to_string();
-    let arithmetic = if version == 3 { "real" } else { "integer" };
+    let arithmetic = if version >= 3 { "real" } else { "integer" };
     if fields["arithmetic"].text()? != arithmetic || !["unsat", "sat"].contains(&claim.as_str()) {
         return Err(none());
     }
@@ -394,7 +401,7 @@ fn head(document: &Json, names: &[&'static str], version: usize) -> Result<(Cert
         }
     }
     let (inputs, outputs, network, stated);
-    if version == 3 {
+    if version >= 3 {
         let about = fields["property"].fields(&["inputs", "kind", "outputs", "sha256"])?;
         network = fields["network"].fields(&["sha256"])?["sha256"].text()?.to_string();
         (inputs, outputs) = (about["inputs"].count()?, about["outputs"].count()?);
