@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real.bound import Evaluation, Objective
+from netproof.certificate.checker.real.bound import NONE, Evaluation, Objective
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.real.contents import CROWN
@@ -14,6 +14,7 @@ from netproof.certificate.real.grown.rows import Wish
 from netproof.certificate.real.grown.seeds import Claim
 from netproof.certificate.real.grown.steps import Descent
 from soundness.real_evidence import perceptron, residual
+from soundness.real_planes import planes_on
 
 NETWORKS = {
     "perceptron": (lambda rng: perceptron(rng, (4, 9, 9, 9, 2)), 4, 0.6),
@@ -21,10 +22,10 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=[*NETWORKS, "planes"])
 def posed(request):
-    """A descent, three equal cells with halves of two features, and objectives on them."""
-    make, inputs, radius = NETWORKS[request.param]
+    """A descent, three equal cells with halves of two features, and objectives on them; with planes above a perceptron's ReLUs."""
+    make, inputs, radius = NETWORKS[request.param if request.param in NETWORKS else "perceptron"]
     rng = np.random.default_rng(5)
     evaluation = Evaluation(read_network(make(rng), inputs, Float64(), "n"), Float64())
     center = rng.normal(size=inputs)
@@ -40,7 +41,8 @@ def posed(request):
         split[row, begin[k] + features[k]] = True
     last = len(evaluation.network.nodes) - 1
     c = rng.normal(size=(1, evaluation.network.nodes[last].size)).repeat(3, 0)
-    return Descent(evaluation), root, cells, Objective({last: c}, np.zeros(3)), split
+    planes = planes_on(evaluation, root, rng, 0.1) if request.param == "planes" else {}
+    return Descent(evaluation, planes), root, cells, Objective({last: c}, np.zeros(3)), split
 
 
 def test_slopes_of_the_bound_are_those_of_differences(posed):
@@ -69,7 +71,7 @@ def test_bounds_get_better_and_are_the_checkers(posed):
     found = descent.run(cells, objective, start, split)
     assert (found.value <= start.value).all() and (found.value < start.value - 1e-3).any()
     assert (found.added[~split] == 0).all() and ((found.slope >= 0) & (found.slope <= 1)).all()
-    plain = descent.refutations(cells, np.arange(3), objective)
+    plain = descent.refutations(cells, np.arange(3), objective, None, descent._planes or NONE)
     assert start.value == pytest.approx(plain, abs=1e-9)
 
 

@@ -105,23 +105,34 @@ def is_accepted(certificate, network: bytes, property_: bytes) -> bool:
 
 
 def test_a_search_that_goes_on_with_planes_is_recorded_as_one(tmp_path, planed, monkeypatch):
-    # Every search is given up once for better ranges, and the first one is gone on with.
+    # Every search is given up for better ranges, and it is the first one that is gone on with.
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, worthwhile=0.0))
-    gone_on = []
+    gone_on, order = [], []
     run_, go_on = relu_split.ReluSplit.run, relu_split.ReluSplit.go_on
 
     def given_up(search, case, deadline, most=None, **given):
+        order.append(search)
         return run_(search, case, deadline, 3 if search._pricing is not None else most, **given)
 
     monkeypatch.setattr(relu_split.ReluSplit, "run", given_up)
+    monkeypatch.setattr(relu_split.ReluSplit, "bound", property(lambda search: float(order.index(search))))
     monkeypatch.setattr(relu_split.ReluSplit, "go_on", lambda search, until: gone_on.append(0) or go_on(search, until))
     for seed in range(6):
         network, property_, question, result = searched(tmp_path, "perceptron", seed)
         if result.verdict is Verdict.UNSAT and gone_on:
+            assert result.trace is not None
+            assert all(is_closed(result.trace, root) for root in result.trace.roots.values())
             made = evidence_of(network, property_, question, result)
             assert check_real(decode(encode(made)), network, property_).counts.leaves > 1
             return
     pytest.fail("no search was gone on with")
+
+
+def is_closed(trace, node: int) -> bool:
+    """Whether all below a node of a record is refuted there."""
+    if node in trace.refuted or node not in trace.splits:
+        return node in trace.refuted
+    return all(is_closed(trace, half) for half in trace.splits[node][3:])
 
 
 def test_planes_that_prove_something_false_are_not_accepted(tmp_path, planed):
