@@ -5,7 +5,7 @@
 Every network has a witness, evaluated in fractions, so that no certificate of its property may be accepted, in any arithmetic.
 Certificates are made in three ways: *damage* takes one that proves another property of the network, says it is about this one,
 and changes entries; *wrong* makes rows and splits by chance; *descent* chooses slopes and what is added so that the bound
-comes as close to 0 as it can. Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
+comes as close to 0 as it can. Half of them have sets of planes, good ones and others, which are damaged and chosen with the rest. Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
 the checker failed in any other way than by its own errors. Of every network a few leaves are evaluated in float64 and in fractions,
 too: the fraction has to lie in the interval that the error term claims. With ``--second`` every tenth certificate goes through the checker in
 ``checkers/rust``, too. 500 networks are 10^5 damaged certificates and more than 10^4 of wrong claims.
@@ -38,10 +38,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real, root_of
 from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational
+from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.checker.real.property import read_property
 from netproof.certificate.checker.real.tree import Rows
-from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, SPLIT
+from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, PLANES, SPLIT, Taken, arrays_of
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import CertificateError, FormatError, ProofError
 from soundness.real_evidence import Builder, Digits, certificate, chain, property_text, values_of
@@ -53,10 +55,18 @@ class Question:
     inputs: int
     sizes: list[int]
     network: bytes
+    #: of every bend its kind, how many values it gives, and its operand by what is before it, 0 for what only other maps lead to
+    bends: list[str]
+    values: list[int]
+    slopes: list[np.ndarray]
+    #: whether no map is before the first bend
+    _is_bare = False
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._make(rng)
-        center = rng.normal(size=self.inputs)
+        self._look()
+        # So that bends of the inputs are bent in some boxes.
+        center = rng.normal(size=self.inputs) * (2.0**-5 if self._is_bare else 1.0)
         # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
         reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
         corners = (
@@ -89,7 +99,32 @@ class Question:
             biases.append(rng.normal(size=after) * 10.0 ** float(rng.choice([0.0, -8.0, -16.0])))
         bends = [("Relu", {})] * 7 + [("Abs", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {"alpha": -2.5})]
         self.bend, attributes = bends[int(rng.integers(10))]
+        if rng.random() < 0.2:
+            self._is_bare = True
+            weights[0], biases[0] = np.eye(self.inputs), np.zeros(self.inputs)
+            weights[1] = (
+                weights[1][:, : self.inputs] if hidden >= self.inputs else np.ones((len(weights[1]), self.inputs))
+            )
+            self.sizes[0] = self.inputs
+            self.network = bare(weights, biases, self.bend, attributes)
+            return
         self.network = chain(weights, biases, bend=self.bend, **attributes)
+
+    def _look(self) -> None:
+        network = read_network(self.network, self.inputs, Float64(), "network")
+        self.bends, self.slopes = [network.nodes[i].bend for i in network.bends], []
+        self.values = [network.nodes[i].size for i in network.bends]
+        begin = np.cumsum([0, self.inputs, *self.values]).tolist()
+        places = {0: 0, **dict(zip(network.bends, begin[1:], strict=False))}
+        for k, operand in enumerate(network.operands):
+            node, found = network.nodes[operand], np.zeros((network.nodes[operand].size, begin[k + 1]))
+            pairs = [(operand, np.eye(node.size))]
+            if node.operator is not None:
+                pairs = list(zip(node.operands, node.operator.adjoint(np.eye(node.size)), strict=True))
+            for before, part in pairs:
+                if before in places:
+                    found[:, places[before] : places[before] + part.shape[1]] += part
+            self.slopes.append(found)
 
     def asking(self, threshold: Fraction) -> bytes:
         text = property_text(self.lower, self.upper, 1, [[((1.0,), 0.0)]]).decode()
@@ -106,6 +141,16 @@ class Question:
     def is_short(self) -> bool:
         """Whether its numbers are such as the checker reads."""
         return self.threshold.denominator.bit_length() < 900
+
+
+def bare(weights: list[np.ndarray], biases: list[np.ndarray], bend: str, attributes: dict[str, float]) -> bytes:
+    """A network that begins with bends of its inputs."""
+    made = Builder([1, len(weights[0])], dtype=np.float64)
+    at = "x"
+    for weight, bias in zip(weights[1:], biases[1:], strict=True):
+        bent = made.node(bend, at, **attributes)
+        at = made.node("Gemm", bent, made.constant(weight), made.constant(bias), transB=1)
+    return made.bytes(at)
 
 
 class SmoothQuestion(Question):
@@ -198,13 +243,81 @@ def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]
         }
         for name, value in (("row_exponent", 0), ("row_base", 0), ("row_mu", 0), ("row_count", 0)):
             given[name] = np.append(given[name], value)
-    return given
+    return with_planes(rng, question, given) if rng.random() < 0.5 else given
+
+
+def with_planes(rng: np.random.Generator, question: Question, given: dict[str, object]) -> dict[str, object]:
+    """The same with one or two sets of planes before the stages or behind them, and rows that name some."""
+    sets = [some for some in (planes_by_chance(rng, question) for _ in range(int(rng.integers(1, 3)))) if some]
+    if not sets:
+        return given
+    stages, rows = list(given.get("stage", ())), np.size(given["row_exponent"])
+    first = [PLANES] * (len(sets) if rng.random() < 0.8 else 0)
+    return given | {
+        "stages": [len(stages) + len(sets)],
+        "stage": [*first, *stages, *[PLANES] * (len(sets) - len(first))],
+        **arrays_of_planes(sets),
+        "row_planes": rng.integers(0 if rng.random() < 0.3 else 1, len(sets) + 1, size=rows),
+    }
+
+
+#: ReLU from 1, feature, exponent, prices of both ends, and numbers by columns
+Plane = tuple[int, int, int, int, int, dict[int, int]]
+
+
+def planes_by_chance(rng: np.random.Generator, question: Question) -> list[Plane]:
+    """Planes above most ReLUs, over what is before them: near the operand's own slopes, or anything."""
+    found: list[Plane] = []
+    begin = np.cumsum([0, question.inputs, *question.values])
+    for k, slopes in enumerate(question.slopes, 1):
+        for feature, row in enumerate(slopes):
+            if question.bends[k - 1] != RELU or rng.random() < 0.2:
+                continue
+            exponent = int(rng.integers(0, 41))
+            m = row * float(rng.choice([0.0, 0.5, 1.0, rng.random()])) * (rng.random(len(row)) < 0.8)
+            if rng.random() < 0.4:
+                m = m + rng.normal(size=len(row)) * 10.0 ** rng.integers(-9, 9, size=len(row))
+            whole = np.rint(np.clip(np.nan_to_num(np.ldexp(m, exponent)), -(2.0**52), 2.0**52)).astype(np.int64)
+            entries = {int(i): int(whole[i]) for i in np.flatnonzero(rng.random(begin[k]) < 0.9)}
+            prices = rng.integers(0, 2, size=2) * 10.0 ** rng.integers(-6, 4, size=2) * rng.random(2)
+            right, left = (int(min(np.ldexp(price, exponent), 2.0**50)) for price in prices)
+            found.append((k, feature, exponent, right, left, entries))
+    return found
+
+
+def arrays_of_planes(sets: list[list[Plane]]) -> dict[str, object]:
+    """Sets of planes as arrays of a certificate."""
+    planes = [one for some in sets for one in some]
+    names = ("plane_relu", "plane_feature", "plane_exponent", "plane_right", "plane_left")
+    return {
+        "plane_count": [len(some) for some in sets],
+        **{name: [one[place] for one in planes] for place, name in enumerate(names)},
+        "plane_entries": [len(one[5]) for one in planes],
+        "plane_step": [step for one in planes for step in np.diff([-1, *one[5]]).tolist()],
+        "plane_value": [value for one in planes for value in one[5].values()],
+    }
+
+
+def moved_planes(rng: np.random.Generator, planes: list[Plane], step: float) -> list[Plane]:
+    """Planes with other slopes and prices, not far away."""
+
+    def other(number: int, least: int, most: int) -> int:
+        return int(min(max(number * (1 + step * rng.normal()) + int(rng.integers(-1, 2)), least), most))
+
+    return [
+        (
+            *one[:3],
+            *(other(price, 0, 2**50) for price in one[3:5]),
+            {column: other(value, -(2**52), 2**52) for column, value in one[5].items()},
+        )
+        for one in planes
+    ]
 
 
 #: operators that networks with smooth functions have
 BENDS = (
     "Atan", "Cos", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSwish", "LayerNormalization", "Log", "LogSoftmax", "Max",
-    "Mish", "Mul", "Pow", "Reciprocal", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus", "Softsign", "Sqrt", "Tanh",
+    "Mish", "Mul", "Pow", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus", "Softsign", "Sqrt", "Tanh",
 )  # fmt: skip
 
 
@@ -214,7 +327,9 @@ def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) 
     best, value, tried = rng.normal(size=(2, width)) * 0.1, np.inf, []
     # Of ReLUs slopes beyond 0 and 1 are of no use, of other functions they are.
     reach = (-4, 4) if isinstance(question, SmoothQuestion) else (0, 1)
+    kept = planes_by_chance(rng, question) if rng.random() < 0.6 else []
     for step in range(steps):
+        planes = moved_planes(rng, kept, 0.4 * 0.9**step)
         moved = best + rng.normal(size=best.shape) * 0.4 * 0.9**step
         given = {
             "rule": [int(rng.integers(0, 5))],
@@ -225,10 +340,12 @@ def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) 
             "row_slope": np.rint(np.clip(moved[0] + 0.5, *reach) * 2**20).astype(np.int64),
             "row_added": np.rint(moved[1] * 2**20 * (rng.random() < 0.6)).astype(np.int64),
         }
+        if planes:
+            given |= {"stages": [1], "stage": [PLANES], **arrays_of_planes([planes]), "row_planes": [1]}
         tried.append(given)
         found = bound(given)
         if found is not None and found < value:
-            best, value = moved, found
+            best, value, kept = moved, found, planes
     return tried
 
 
@@ -266,7 +383,12 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
     if rng.random() < 0.5:
         cells = real.derive(cells, int(rng.integers(1, 5)), sized=True)
     rows, last = Rows(dict(question.claimed(given).arrays), question.sizes), len(real.network.nodes) - 1
-    found = []
+    found, sets, planes = [], Sets("certificate"), planes_by_chance(rng, question)
+    if planes:
+        try:
+            sets.add(Taken(arrays_of(**arrays_of_planes([planes]))), real, cells)
+        except ProofError:  # a plane without an end
+            planes = []
     for row in range(len(rows.exponent)):
         values = []
         for evaluation in (exact, real):
@@ -274,7 +396,10 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
             constant = numbers.load(np.zeros(1))
             constant[0] = numbers.fraction(-question.threshold)
             objective = Objective({last: numbers.load(np.ones((1, 1)))}, constant)
-            values.append(evaluation.bound(cells, np.zeros(1, np.int64), objective, rows.slopes(np.array([row]))))
+            above = sets.planes(row % 2 if planes else 0)
+            values.append(
+                evaluation.bound(cells, np.zeros(1, np.int64), objective, rows.slopes(np.array([row])), above)
+            )
         (value, _), (near, error) = values
         found.append((value[0], float(near[0]), float(error[0])))
     return found
@@ -296,6 +421,7 @@ class Campaign:
     def try_one(self, way: str, made, question: Question, arithmetic: str) -> float | None:
         """Check a certificate of a false claim; the bound that it comes to, if it says one."""
         self.counts[way] += 1
+        self.counts[f"{way}: with planes"] += bool(len(made.arrays["plane_count"]))
         if self._second is not None and self.counts[way] % 10 == 0:
             self._try_second(way, made, question)
         try:

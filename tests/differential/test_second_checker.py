@@ -5,6 +5,7 @@ It is built where a Rust compiler is there; both work in exact arithmetic here.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,13 +17,15 @@ import onnx
 import pytest
 
 from differential.evidence_campaign import Question, by_chance, damaged
+from differential.plane_cases import PlaneQuestion, spoiled
 from netproof import Settings, Verdict
 from netproof.certificate.checker.real.check import check_real
-from netproof.certificate.real.contents import LEAF
-from netproof.certificate.real.format import decode, encode
+from netproof.certificate.container import pack, unpack
+from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
+from netproof.certificate.real.format import VERSIONS, decode, encode
 from netproof.certificate.real.make import evidence_of
 from netproof.errors import NetproofError
-from soundness.real_evidence import Builder, certificate, perceptron
+from soundness.real_evidence import Builder, certificate, perceptron, property_text
 from soundness.test_real_evidence import asked, close_property
 from soundness.test_real_handed_down import boxes, handed_down
 
@@ -84,6 +87,205 @@ def test_both_give_the_same_answer_to_certificates_by_chance(second):
                 assert limit or not mine
                 answers.append(mine)
     assert len(answers) > 150 and sum(answers) > 10 and seen == {"Relu", "Abs", "LeakyRelu"}
+
+
+def test_both_give_the_same_answer_to_certificates_with_planes(second):
+    """Next to what they prove, above and below; with one entry or some changed; and about as many of either answer."""
+    answers, needed = [], 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        question = PlaneQuestion(rng)
+        given = question.arrays()
+        threshold = question.nearly(given)
+        assert threshold is not None
+        for off, is_spoiled in ((1e-9, False), (-1e-9, False), (1e-9, True), (100.0, True)):
+            made, property_ = question.made(given, threshold + off)
+            if is_spoiled:
+                made = spoiled(rng, made)
+            try:
+                data = encode(made)
+            except ValueError:
+                continue
+            mine = first(made, question.network, property_)
+            assert second(data, question.network, property_) == mine, (seed, off, is_spoiled)
+            assert is_spoiled or off > 0 or not mine
+            answers.append(mine)
+            if mine and not is_spoiled:
+                none = np.zeros_like(made.arrays["row_planes"])
+                made = replace(made, arrays=made.arrays | {"row_planes": none})
+                needed += not first(made, question.network, property_)
+    assert len(answers) > 200 and sum(answers) > 60 < len(answers) - sum(answers) and needed > 1
+
+
+#: of ``relu(x_0 + x_1) <= x_0 + 1``
+PLANE = {
+    "stages": [1],
+    "stage": [PLANES],
+    "plane_count": [1],
+    "plane_relu": [1],
+    "plane_feature": [0],
+    "plane_exponent": [0],
+    "plane_right": [0],
+    "plane_left": [0],
+    "plane_entries": [1],
+    "plane_step": [1],
+    "plane_value": [1],
+    "row_planes": [1],
+}
+TWICE = {name: values * 2 for name, values in PLANE.items() if name.startswith("plane_")}
+LEMMA = {
+    "lemma_count": [1],
+    "lemma_relu": [1],
+    "lemma_feature": [0],
+    "lemma_side": [1],
+    "lemma_end": [2],
+    "lemma_exponent": [0],
+}
+TWO = {"kind": [LEAF] * 2, "rule": [0] * 2, "leaf_row": [0, 1]}
+ROWS = {"row_exponent": [0] * 2, "row_base": [0] * 2, "row_count": [0] * 2}
+
+
+def above_two(text: str = "", *, threshold: float = 1.5) -> tuple[bytes, bytes]:
+    """``relu(x_0 + x_1) - x_0`` on ``[-1, 1]^2``, which comes to 1, and to 2 by the chord."""
+    made = Builder([1, 2])
+    bent = made.node("Relu", made.node("MatMul", "x", made.constant([[1.0], [1.0]])))
+    network = made.bytes(made.node("Sub", bent, made.node("MatMul", "x", made.constant([[1.0], [0.0]]))))
+    return network, text.encode() or property_text([-1.0] * 2, [1.0] * 2, 1, [[((1.0,), threshold)]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_proof"),
+    [
+        ({}, True),
+        ({"row_planes": [0]}, False),
+        ({"row_planes": [2]}, False),
+        ({"row_planes": [-1]}, False),
+        ({"row_planes": [1, 0]}, False),
+        ({"row_planes": []}, False),
+        ({"plane_relu": [0]}, False),
+        ({"plane_relu": [2]}, False),
+        ({"plane_relu": [-1]}, False),
+        ({"plane_feature": [1]}, False),
+        ({"plane_feature": [-1]}, False),
+        ({"plane_feature": [2**52]}, False),
+        ({"plane_count": [0]}, False),
+        ({"plane_count": [2]}, False),
+        ({"plane_count": [2**52]}, False),
+        ({"plane_count": [1, 1]}, False),
+        ({"plane_exponent": [41]}, False),
+        ({"plane_exponent": [-1]}, False),
+        ({"plane_exponent": [40], "plane_value": [1 << 40]}, True),
+        ({"plane_exponent": [40], "plane_value": [1 << 40], "plane_right": [(1 << 50) + 1]}, False),
+        ({"plane_exponent": [40], "plane_value": [1 << 40], "plane_left": [(1 << 50) + 1]}, False),
+        # Prices beyond 1 are some, if not good ones.
+        ({"plane_right": [1 << 50]}, False),
+        ({"plane_right": [-1]}, False),
+        ({"plane_left": [-1]}, False),
+        ({"plane_entries": [0]}, False),
+        ({"plane_entries": [2]}, False),
+        ({"plane_entries": [2**52]}, False),
+        ({"plane_entries": [0], "plane_step": [], "plane_value": []}, False),
+        ({"plane_entries": [2], "plane_step": [1, 1], "plane_value": [1, 0]}, True),
+        ({"plane_entries": [2], "plane_step": [1, 2], "plane_value": [1, 0]}, False),
+        ({"plane_entries": [2], "plane_step": [1, 0], "plane_value": [1, 0]}, False),
+        ({"plane_step": [0]}, False),
+        ({"plane_step": [-1]}, False),
+        ({"plane_step": [3]}, False),
+        ({"plane_step": [(1 << 40) + 1]}, False),
+        ({"plane_step": [1, 1]}, False),
+        ({"plane_value": [1, 1]}, False),
+        ({"plane_value": []}, False),
+        # Two above the same feature; two sets of them.
+        (TWICE | {"plane_count": [2]}, False),
+        (TWICE | {"stages": [2], "stage": [PLANES] * 2, "row_planes": [2]}, True),
+        (TWICE | {"stages": [2], "stage": [PLANES] * 2, "row_planes": [2], "plane_value": [0, 1]}, True),
+        (TWICE | {"stages": [2], "stage": [PLANES] * 2, "row_planes": [1], "plane_value": [0, 1]}, False),
+        (TWICE | {"stages": [2], "stage": [PLANES] * 2, "row_planes": [3]}, False),
+        # A stage of planes, and no planes.
+        ({name: [] for name in PLANE if name.startswith("plane_")}, False),
+        ({"stages": [0], "stage": []}, False),
+        ({"stages": [2], "stage": [PLANES, INTERVALS]}, True),
+        # A row of base 1 has them, too.
+        ({"row_base": [1]}, True),
+        # Rows of lemmas name sets of stages before them.
+        (LEMMA | TWO | ROWS | {"stages": [2], "stage": [PLANES, LEMMAS], "row_mu": [0, 1], "row_planes": [1, 1]}, True),
+        (LEMMA | TWO | ROWS | {"stages": [2], "stage": [LEMMAS, PLANES], "row_mu": [0, 1], "row_planes": [0, 1]}, True),
+        (
+            LEMMA | TWO | ROWS | {"stages": [2], "stage": [LEMMAS, PLANES], "row_mu": [0, 1], "row_planes": [1, 1]},
+            False,
+        ),
+        # A row that no leaf has.
+        (ROWS | {"row_mu": [1, 0], "row_planes": [1, 0]}, True),
+        (ROWS | {"row_mu": [1, 0], "row_planes": [1, 2]}, False),
+    ],
+)
+def test_both_refuse_planes_that_are_none(second, changed, is_proof):
+    network, property_ = above_two()
+    evidence = certificate(network, property_, 2, 1, **PLANE | changed)
+    assert first(evidence, network, property_) == second(encode(evidence), network, property_) == is_proof
+
+
+def test_sets_of_planes_are_those_of_a_part(second):
+    """Two parts of one box and another: a row of the second one names a set of its own."""
+    head = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+    box = "(and (>= X_0 {0}) (<= X_0 {1}) (>= X_1 {0}) (<= X_1 {1}) (>= Y_0 1.5))"
+    network, property_ = above_two(f"{head}(assert (or {box.format('-1', '1')} {box.format('-1', '0.875')}))")
+    parts = {"cases": [1, 1], "tree": [0, 0], **TWO, **ROWS, "row_mu": [1, 1]}
+    both = {**TWICE, "stages": [1, 1], "stage": [PLANES] * 2}
+    one = {"stages": [1, 0], "stage": [PLANES]}
+    later = {**TWICE, "stages": [0, 2], "stage": [PLANES] * 2}
+    for given, rows, is_proof in (
+        (both, [1, 1], True),
+        (both, [1, 2], False),
+        (both, [0, 1], False),
+        (one, [1, 1], False),
+        (one, [1, 0], False),
+        (later, [0, 2], False),
+        (later, [1, 2], False),
+        (later, [2, 1], False),
+    ):
+        evidence = certificate(network, property_, 2, 1, **PLANE | given | parts | {"row_planes": rows})
+        mine = first(evidence, network, property_)
+        assert second(encode(evidence), network, property_) == mine == is_proof, (given, rows)
+    # An empty leaf is proved, whatever is said of it: by a row with a set that its part does not have, too.
+    below = {"split_relu": [0], "split_feature": [0], "split_exponent": [0]}
+    trees = {"kind": [SPLIT, LEAF, LEAF, LEAF], "rule": [0] * 4, "leaf_row": [0, 1, 0]}
+    sets = {name: values * 3 for name, values in PLANE.items() if name.startswith("plane_")}
+    sets |= {"stages": [1, 2], "stage": [PLANES] * 3, "row_planes": [1, 2]}
+    for point, is_proof in ((9, True), (0, False)):
+        given = PLANE | parts | sets | trees | below | {"split_point": [point]}
+        evidence = certificate(network, property_, 2, 1, **given)
+        assert second(encode(evidence), network, property_) == first(evidence, network, property_) == is_proof
+
+
+@pytest.mark.parametrize("kinds", [["Relu"], ["LeakyRelu"], ["Relu", "Relu"]])
+def test_a_plane_over_what_it_is_above(second, kinds):
+    """``relu(x) <= m x + o`` with the operand ``x`` among the columns: as good as nothing of it takes as good as all of ``o``."""
+    graph, at = Builder([1, 1]), "x"
+    for kind in kinds:
+        at = graph.node(kind, at)
+    network = graph.bytes(at)
+    given = {"plane_relu": [len(kinds)], "plane_exponent": [40], "plane_step": [len(kinds)]}
+    # The value 1 is reached, and the chord proves no more.
+    for threshold, is_proof in ((0.25, False), (1.0, False), (1.25, True)):
+        property_ = property_text([-1.0], [1.0], 1, [[((1.0,), threshold)]])
+        made = certificate(network, property_, 1, 1, **PLANE | given)
+        assert second(encode(made), network, property_) == first(made, network, property_) == is_proof
+
+
+def test_a_file_without_planes_is_of_version_3(second):
+    network, property_ = above_two(threshold=2.5)
+    made = certificate(network, property_, 2, 1)
+    data = encode(made)
+    header = json.loads(unpack(data, "certificate", VERSIONS).header)
+    assert second(data, network, property_) and VERSIONS == (3, 4)
+    for arrays in (made.arrays, certificate(network, property_, 2, 1, **PLANE).arrays):
+        header["arrays"] = [[name, len(values)] for name, values in arrays.items()]
+        text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+        again = pack(4, text, np.concatenate(list(arrays.values())))
+        is_one = len(arrays["plane_count"]) > 0
+        assert second(again, network, property_) == is_one
+        assert not second(pack(3, text, np.concatenate(list(arrays.values()))), network, property_)
 
 
 def test_both_refuse_what_one_part_or_case_proves_of_another(second):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -640,3 +641,35 @@ def test_a_witness_meets_all_of_one_case(arithmetic):
     assert part("(assert (> Y_0 0.5))") is None
     # No constraint at all is met.
     assert part("") == 0
+
+
+LARGE = {
+    "an input of 2^1000": ([2.0**1000, 1.5 * 2.0**1000], 2.0**-1000, 2.0**-80, 2.0**-81),
+    "an input of 2^700": ([2.0**700, 1.5 * 2.0**700], 2.0**-700, 2.0**-400, 2.0**-401),
+}
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+@pytest.mark.parametrize("case", LARGE.values(), ids=LARGE)
+def test_coefficients_that_vanish_are_not_multiplied_with_what_is_as_large(case, arithmetic):
+    """Backwards ``2^-1080`` is 0 in float64, and the input that it is for is ``2^1000``."""
+    (lower, upper), first, second, threshold = case
+    made = Builder([1, 1], dtype=np.float64)
+    value = made.node("Relu", made.node("MatMul", "x", made.constant([[first]])))
+    network = made.bytes(made.node("MatMul", value, made.constant([[second]])))
+    property_ = property_text([lower], [upper], 1, [[((1.0,), threshold)]])
+    with pytest.raises(ProofError):
+        check_real(certificate(network, property_, 1, 1), network, property_, arithmetic=arithmetic)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb"])
+def test_nor_with_values_of_curves_that_are(arithmetic):
+    """``2^-85 relu(1e-300 exp(x))`` around ``exp(460)``, which is about ``1e200``."""
+    made = Builder([1, 1], dtype=np.float64)
+    value = made.node("MatMul", made.node("Exp", "x"), made.constant([[1e-300]]))
+    network = made.bytes(made.node("MatMul", made.node("Relu", value), made.constant([[2.0**-85]])))
+    threshold = 2.0**-85 * (1e-300 * math.exp(460.0)) / 2
+    assert threshold > 2.0**-500
+    property_ = property_text([460.0], [460.5], 1, [[((1.0,), threshold)]])
+    with pytest.raises(ProofError):
+        check_real(certificate(network, property_, 1, 1), network, property_, arithmetic=arithmetic)

@@ -387,6 +387,32 @@ def test_offsets_in_float64_are_above_those_in_fractions():
             assert all((first[k].offset >= second[k].offset).all() for k in first)
 
 
+def test_planes_have_more_roundings():
+    # Of an objective that is a number alone the error is twice gamma: N is larger by the widest node, and the bends twice.
+    data, lower, upper, some = within("cancelling", 0)
+    evaluation = evaluation_of(data, 6, Float64())
+    cells = evaluation.root(lower, upper)
+    objective = Objective({len(evaluation.network.nodes) - 1: np.zeros((1, 1))}, np.ones(1))
+    (_, less), (_, more) = (
+        evaluation.bound(cells, np.zeros(1, np.int64), objective, None, *planes)
+        for planes in ((), (added(evaluation, cells, some).planes(1),))
+    )
+    assert (more[0] - less[0]) * 2.0**52 == pytest.approx(6 + 2, rel=1e-4)
+
+
+def test_offsets_behind_other_relus_are_by_multipliers_that_are_0():
+    # What a ReLU gives has all of its range then, wherever the inputs are.
+    data = chain([[[1.0, 1.0]], [[1.0], [-1.0]], [[1.0, 1.0]]], [[0.0], [-1.0, 1.0], [0.0]])
+    evaluation = evaluation_of(data, 2, Rational())
+    cells = evaluation.root(-np.ones(2), np.ones(2))
+    # h is from 0 to 2, and x_0 from -1 to 1, so that h - 1 - (h / 2 - x_0) is at most 1.
+    sets = added(evaluation, cells, [plane(2, 0, {2: 1, 0: -2}, exponent=1)])
+    assert sets.planes(1)[1].offset == pytest.approx([1.0], abs=1e-9)
+    # By the chord h - 1 - x_0 is at most 1.
+    sets = added(evaluation, cells, [plane(2, 0, {0: 1})])
+    assert sets.planes(1)[1].offset == pytest.approx([2.0], abs=1e-9)
+
+
 # What they are for.
 
 
@@ -421,6 +447,19 @@ def test_planes_prove_what_chords_do_not(arithmetic):
     made = decode(encode(certificate(network, property_, 2, 1, **sets, row_planes=[1])))
     found = check_real(made, network, property_, arithmetic=arithmetic)
     assert found.counts.planes == 1 and found.counts.closest == pytest.approx(-0.25)
+
+
+def test_what_is_next_to_a_plane_is_told_by_fractions(monkeypatch):
+    # The bound is the plane's offset less the threshold, which is next above it: only rounding is in the way.
+    network, _ = hidden_by_the_chord()
+    evaluation = evaluation_of(network, 2, Float64())
+    (end,) = added(evaluation, evaluation.root(-np.ones(2), np.ones(2)), [GOOD]).planes(1)[0].offset.tolist()
+    assert 1 <= end < 1 + 1e-10
+    property_ = at_least([-1.0, -1.0], [1.0, 1.0], Fraction(end) + Fraction(1, 2**52))
+    made = certificate(network, property_, 2, 1, **arrays_of_sets([GOOD]), row_planes=[1])
+    assert check_real(made, network, property_).counts.closest == -(2.0**-52)
+    monkeypatch.setattr(Evaluation, "exact", None)
+    refused(made, network, property_)
 
 
 def test_rows_are_bounded_by_their_own_sets():
@@ -748,6 +787,8 @@ def test_what_is_no_set_of_planes_is_refused(change, problem):
     network, property_, arrays = pair()
     found = answer({**arrays, **change}, network=network, property_=property_)
     assert problem in found and "cannot be evaluated" not in found
+    # Sizes are found before anything is evaluated.
+    assert not problem.startswith(("plane", "row")) or found.startswith("is inconsistent")
 
 
 def test_columns_of_a_bend_are_before_those_behind_it():

@@ -1,7 +1,7 @@
 //! Cells, rules for ranges, and the bound, in exact arithmetic; ends of ranges are floats, rounded outward.
 
 use crate::network::{Network, Node};
-use crate::number::Dyadic;
+use crate::number::{Big, Dyadic};
 use std::collections::BTreeMap;
 
 /// A box with a range for the operand of every ReLU.
@@ -34,10 +34,19 @@ pub struct Objective {
     pub constant: Dyadic,
 }
 
-/// `relu(a) <= sum of columns . values + offset`; a column is a node, a feature of it, and what that is multiplied with.
+/// `relu(a) <= sum of columns . values + offset`; a column is a node, a feature of it, and what that is multiplied with, times
+/// `2^exponent`.
 pub struct Plane {
-    pub columns: Vec<(usize, usize, Dyadic)>,
+    pub columns: Vec<(usize, usize, i64)>,
+    pub exponent: i64,
     pub offset: Dyadic,
+}
+
+impl Plane {
+    /// The columns with the numbers themselves.
+    fn each(&self) -> impl Iterator<Item = (usize, usize, Dyadic)> + '_ {
+        self.columns.iter().map(|(node, feature, m)| (*node, *feature, Dyadic::whole(Big::from(*m)).times_power(-self.exponent)))
+    }
 }
 
 /// A set of planes, by ReLU and feature.
@@ -245,8 +254,8 @@ impl Evaluation {
         Ok(cell)
     }
 
-    /// The plane above a feature of a ReLU over columns, by the prices of the ends of its range: the right and the left one.
-    pub fn plane(&self, cell: &Cell, at: (usize, usize), columns: Vec<(usize, usize, Dyadic)>, prices: [Dyadic; 2]) -> Result<Plane, String> {
+    /// The offset of a plane above a feature of a ReLU, by the prices of the ends of its range: the right and the left one.
+    pub fn offset(&self, cell: &Cell, at: (usize, usize), plane: &Plane, prices: [Dyadic; 2]) -> Result<Dyadic, String> {
         let ((k, j), network) = (at, &self.network);
         let [right, left] = prices;
         let flat = Row { flat: true, ..Row::default() };
@@ -257,16 +266,15 @@ impl Evaluation {
                 c[feature] = c[feature].add(more);
             };
             add(crate::network::operands(&network.nodes[network.relus[k]])[0], j, c);
-            for (node, feature, m) in &columns {
-                add(*node, *feature, &m.neg());
+            for (node, feature, m) in plane.each() {
+                add(node, feature, &m.neg());
             }
             // An end without a price may be infinite.
             let constant = if price.is_zero() { Dyadic::zero() } else { price.mul(&Dyadic::of(end)?) };
             self.bound(cell, &Objective { coefficients, constant }, &flat, &Planes::new())
         };
         let above = most(&Dyadic::of(1.0)?.sub(&right), &right, cell.high[k][j])?;
-        let offset = above.max(most(&left, &left, -cell.low[k][j])?);
-        Ok(Plane { columns, offset })
+        Ok(above.max(most(&left, &left, -cell.low[k][j])?))
     }
 
     /// The value of the bound, exactly.
@@ -307,9 +315,9 @@ impl Evaluation {
                         }
                         let all = std::mem::take(&mut v[j]);
                         value = value.add(&all.mul(&plane.offset));
-                        for (node, feature, m) in &plane.columns {
-                            let to = pending[*node].get_or_insert_with(|| vec![Dyadic::zero(); network.sizes[*node]]);
-                            to[*feature] = to[*feature].add(&all.mul(m));
+                        for (node, feature, m) in plane.each() {
+                            let to = pending[node].get_or_insert_with(|| vec![Dyadic::zero(); network.sizes[node]]);
+                            to[feature] = to[feature].add(&all.mul(&m));
                         }
                     }
                     let mut s = Vec::with_capacity(v.len());

@@ -1,6 +1,6 @@
 //! What a certificate has to prove: stages, lemmas, planes, trees.
 
-use crate::bound::{Cell, Evaluation, Objective, Planes, Row};
+use crate::bound::{Cell, Evaluation, Objective, Plane, Planes, Row};
 use crate::file::Certificate;
 use crate::number::{Big, Dyadic};
 use crate::property::{Asked, Whole, whole};
@@ -214,15 +214,17 @@ impl<'a> Checker<'a> {
                 let (part, i) = place(&sizes[..relu], next - 1).ok_or("a plane over a column that is not before its ReLU")?;
                 let value = taken.one("plane_value")?;
                 if value != 0 {
-                    columns.push((nodes[part], i, scaled(value)));
+                    columns.push((nodes[part], i, value));
                 }
             }
             said += columns.len();
             if said > 1 << 22 {
                 return Err("a set of planes of too many numbers".into());
             }
-            let plane = self.evaluation.plane(cell, at, columns, prices.map(scaled));
-            set.insert(at, plane.map_err(|problem| format!("a plane has {problem}"))?);
+            let mut plane = Plane { columns, exponent, offset: Dyadic::zero() };
+            let offset = self.evaluation.offset(cell, at, &plane, prices.map(scaled));
+            plane.offset = offset.map_err(|problem| format!("a plane has {problem}"))?;
+            set.insert(at, plane);
         }
         Ok(set)
     }

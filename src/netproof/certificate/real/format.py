@@ -23,7 +23,7 @@ _MOST = 1 << 31
 
 def encode(certificate: RealCertificate) -> bytes:
     """The bytes of a certificate; raises ``ValueError`` for entries of 2**53 or more and for a header beyond 1 MiB."""
-    has_planes = bool(len(certificate.arrays["plane_count"]))
+    has_planes = _has_planes(certificate)
     version, names = (VERSIONS[1], NAMES) if has_planes else (VERSIONS[0], WITHOUT_PLANES)
     header = _canonical(_document(certificate, [(name, len(certificate.arrays[name])) for name in names]))
     if len(header) > LONGEST:
@@ -71,6 +71,8 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
         certificate.name,
         certificate.producer,
     )
+    if container.version == VERSIONS[1] and not _has_planes(certificate):
+        raise CertificateError(source, f"is of version {container.version} and has no planes", _AGAIN)
     fault = fault_of(certificate)
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", _AGAIN)
@@ -82,6 +84,11 @@ def write(path: str | Path, certificate: RealCertificate, *, durable: bool = Tru
     data = encode(certificate)
     write_bytes(path, data, durable=durable)
     return len(data)
+
+
+def _has_planes(certificate: RealCertificate) -> bool:
+    arrays = certificate.arrays
+    return any(len(arrays[name]) for name in NAMES if name.startswith("plane_")) or bool(arrays["row_planes"].any())
 
 
 def _document(certificate: RealCertificate, sizes: list[tuple[str, int]]) -> dict[str, object]:

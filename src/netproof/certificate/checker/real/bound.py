@@ -192,8 +192,7 @@ class Evaluation:
             most = max(1, _FORMS // (self.network.inputs * sum(node.size for node in self.network.nodes)))
             few = (np.arange(at, min(at + most, len(cells))) for at in range(0, max(1, len(cells)), most))
             cells = Cells.join([self._forms(cells.take(some)) for some in few])
-        low, high = list(cells.low), list(cells.high)
-        none = np.zeros((1, 1))
+        low, high, none = list(cells.low), list(cells.high), np.zeros((1, 1))
         parts = [self._loaded(cells.lower, cells.upper)]
         # What no value exceeds in a cell none exceeds in its parts.
         sizes = list(cells.size) if sized else [_largest(cells.lower, cells.upper)]
@@ -219,8 +218,7 @@ class Evaluation:
                 sizes[operand] = np.maximum(sizes[operand], _largest(low[k], high[k]))
             parts.append(self._loaded(*self._image(k, node, low[k], high[k], sizes, sized=sized)))
             k += 1
-        size = cells.size if sized else tuple(sizes)
-        return replace(cells, low=tuple(low), high=tuple(high), size=size)
+        return replace(cells, low=tuple(low), high=tuple(high), size=cells.size if sized else tuple(sizes))
 
     def _image(
         self, k: int, node: Node, low: Floats, high: Floats, sizes: list[Floats], *, sized: bool
@@ -391,6 +389,8 @@ class Evaluation:
                 weighed += self._weigh(cells, i, objective.coefficients[i])
                 hand(i, objective.coefficients[i])
             v = pending.pop(i, None)
+            if v is not None and not numbers.exact and not np.isfinite(cells.size[i]).all():
+                weighed = weighed + np.inf  # by what is so large underflow may be multiplied
             if node.bend:
                 k -= 1
                 added = None if slopes is None else slopes.added[k]
@@ -421,7 +421,7 @@ class Evaluation:
                 value = value if offset is None else value + v @ offset
                 for operand, part in zip(node.operands, node.operator.adjoint(v), strict=True):
                     hand(operand, part)
-        return value, self._error(weighed, objective.constant, self.gamma if planes is NONE else self._planed)
+        return value, self._error(weighed, objective.constant, self._planed if planes else self.gamma)
 
     def _bent(self, k: int, i: int, v: Array, cells: Cells, cell: Index, said: Said) -> tuple[Array, Array]:
         """The same as :meth:`_relu` of other bends, node ``i``."""
@@ -471,4 +471,4 @@ def _folded(values: Array, size: int) -> Array:
 def _largest(lower: Floats, upper: Floats) -> Floats:
     """A little more than the absolute values in intervals ``[C, n]``, all cells together, ``[1, n]``; nothing below 2^-500."""
     largest: Floats = np.maximum(abs(lower), abs(upper)).max(0, keepdims=True)
-    return np.maximum(largest, TINY) * (1 + 2.0**-40)
+    return np.where(largest < LARGEST, np.maximum(largest, TINY) * (1 + 2.0**-40), np.inf)

@@ -176,14 +176,15 @@ class _Above:
     def _largest(self, slope: Floats, constant: Array) -> Floats:
         """What ``slope a - m . h + constant`` is at most."""
         by, node, found = self.evaluation, self.evaluation.operands[self.k], np.zeros(len(slope))
-        none = (None,) * len(by.operands)
+        none, load = (None,) * len(by.operands), by.numbers.load
         for rows in by.portions(len(slope)):
-            c = {i: np.zeros((len(rows), by.network.nodes[i].size)) for i in (node, *self.onto)}
-            c[node][np.arange(len(rows)), self.feature[rows]] = slope[rows]
+            c = {i: load(np.zeros((len(rows), by.network.nodes[i].size))) for i in (node, *self.onto)}
+            c[node][np.arange(len(rows)), self.feature[rows]] = load(slope[rows])
             for i, one in self.onto.items():
+                # The operand may be one of what planes are over.
                 mine = (one.row >= rows[0]) & (one.row <= rows[-1])
-                c[i][one.row[mine] - rows[0], one.columns[mine]] = -one.value[mine]
-            objective = Objective({i: by.numbers.load(part) for i, part in c.items()}, constant[rows])
+                c[i][one.row[mine] - rows[0], one.columns[mine]] -= load(one.value[mine])
+            objective = Objective(c, constant[rows])
             flat = Slopes(none, none, np.ones(len(rows), np.bool_))
             found[rows] = by.refutations(self.cells, np.zeros(len(rows), np.int64), objective, flat)
         return found
