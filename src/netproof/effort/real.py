@@ -286,11 +286,13 @@ class PlanedEffort:
     cases : where more are open, they are searched together and without planes
     easy : subproblems for each case of a search without planes that comes before
     long_share : where planes help, the share of one long round of ranges on large networks
+    trial : the share of the time after which cells, which come before a search with planes goes on, have to have closed as much
     """
 
     cases: int = 12
     easy: int = 60
     long_share: float = 0.15
+    trial: float = 0.15
 
 
 @dataclass(frozen=True)

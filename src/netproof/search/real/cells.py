@@ -75,8 +75,12 @@ class CellSearch:
         #: where the features of each activation begin among those of all
         self._begin = list(itertools.accumulate(sizes, initial=0))
 
-    def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Outcome:
-        """Decide cases (numbers) on a region of one row, with ``seconds`` for the ranges of every cell."""
+    def run(self, region: Region, case: Tensor, seconds: float, deadline: float, trial: float = math.inf) -> Outcome:
+        """Decide cases (numbers) on a region of one row, with ``seconds`` for the ranges of every cell.
+
+        After ``trial`` seconds the search also stops when what it has closed of the region, every half counted as half, does not look
+        as if it came to its end in time.
+        """
         cases = torch.zeros(1, len(self._problem.constraints), dtype=torch.bool)
         cases[0, case] = True
         side = torch.full((1, self._begin[-1]), WHOLE, dtype=torch.int8)
@@ -87,7 +91,15 @@ class CellSearch:
         root = Cells(side, region, cases, torch.full((1,), torch.inf, dtype=torch.float64), node)
         halves = self._halves(root)
         self._tree.add(halves if len(halves) else root)
-        found = self._tree.search(lambda cell: self._step(cell, seconds, deadline), 1, deadline)
+        begun = time.monotonic()
+
+        def judge() -> Outcome | None:
+            spent = time.monotonic() - begun
+            if spent < trial or (1 - self._tree.total(_share)) * (deadline - begun) >= spent:
+                return None
+            return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
+
+        found = self._tree.search(lambda cell: self._step(cell, seconds, deadline), 1, deadline, judge)
         if found.verdict is Verdict.UNSAT and self._stuck is not None:
             return replace(self._stuck, subproblems=found.subproblems)
         return found
@@ -200,3 +212,8 @@ class CellSearch:
         rows = len(objective)
         alpha = dual.crown_alpha().expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v
+
+
+def _share(cells: Cells) -> float:
+    """How much of the region cells are, if every split leaves two parts of a size."""
+    return float(torch.exp2(-(cells.side != WHOLE).sum(1).double()).sum())

@@ -91,11 +91,14 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
-        if self._kept is not None and self._planes:
-            return self._after(found, self._go_on(region, _left(found), deadline))
+        planed = self._kept is not None and self._planes
+        left = deadline - time.monotonic()
         cells = CellSearch(self._problem, self._solver)
-        seconds = ROUND.cell_share * (deadline - time.monotonic())
-        return self._after(found, cells.run(region, _left(found), seconds, deadline))
+        trial = PLANED.trial * left if planed else math.inf
+        found = self._after(found, cells.run(region, _left(found), ROUND.cell_share * left, deadline, trial))
+        if _is_over(found, deadline) or not planed:
+            return found
+        return self._after(found, self._go_on(region, _left(found), deadline))
 
     def _by_programs(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For small networks: linear programs of all subproblems, to the end."""
