@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cel
 from netproof.conditions.conditions import Conditions
 from netproof.query import Conjunction
 from netproof.search.outcome import Outcome
+from netproof.search.real import cells as cells_
 from netproof.search.real import rounds
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.problem import Problem
@@ -122,6 +124,50 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
     above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 600.0)
     if len(SignDual.of(graph, region)):
         assert above is Verdict.UNSAT or search == "single cells" or above is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("closes", "trial", "steps"),
+    [
+        # Nothing is closed before the sixth split, and then a 64th at a time.
+        ("right", 2.0, 2),
+        ("right", 6.0, 6),
+        # Every second step closes half of what is left.
+        ("halves", 2.0, None),
+        ("none", 3.0, 3),
+        ("none", math.inf, None),
+    ],
+)
+def test_cells_are_given_up_where_they_close_too_little_of_the_region(monkeypatch, closes, trial, steps):
+    _, graph, region = prepared(4, (3, 6, 6, 6, 2), 2.0)
+    now, done = [100.0], []
+    monkeypatch.setattr(cells_, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("netproof.processes.clock.now", lambda: now[0])
+    case = torch.tensor([0])
+    constraints = Conditions.of(graph, (Conjunction(double([[1.0, 0.0]]), double([0.0])),))
+    search = CellSearch(Problem(graph, constraints, None, 1 << 28))
+
+    def step(cell, seconds, deadline):
+        now[0] += 1.0
+        done.append(int((cell.side != 0).sum()))
+        depth = done[-1]
+        is_closed = closes == "halves" and len(done) % 2 == 1
+        if is_closed or (closes == "right" and depth >= 6):
+            return
+        halves = cell.take(torch.zeros(2, dtype=torch.int64))
+        free = int((cell.side[0] == 0).nonzero()[0]) if depth < 18 else -1
+        halves.side[:, free] = torch.tensor([1, -1], dtype=torch.int8)
+        search._tree.add(halves)
+        return
+
+    monkeypatch.setattr(search, "_step", step)
+    found = search.run(region, case, 1.0, 120.0, trial)
+    assert found.verdict is not Verdict.UNSAT
+    if steps is None:
+        assert found.verdict is Verdict.TIMEOUT and len(done) == 20
+    else:
+        assert found.reason == "the search goes on elsewhere" and len(done) == steps
+        assert found.left is not None and found.left.tolist() == [0]
 
 
 @pytest.mark.parametrize("in_time", [True, False])

@@ -370,6 +370,7 @@ PINNED = {
         "cases": 12,
         "easy": 60,
         "long_share": 0.15,
+        "trial": 0.15,
     },
     "RATIONAL": {
         "numbers": 4000,
