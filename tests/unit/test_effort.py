@@ -234,7 +234,7 @@ PINNED = {
     "ROUND": {
         "easy": 100,
         "alpha_steps": 12,
-        "alpha_share": 0.05,
+        "alpha_share": 0.1,
         "first_round": 6.0,
         "round_growth": 3.0,
         "begin_share": 0.25,
@@ -370,7 +370,7 @@ PINNED = {
         "cases": 12,
         "easy": 60,
         "long_share": 0.15,
-        "trial": 0.15,
+        "trial": 0.25,
     },
     "RATIONAL": {
         "numbers": 4000,
