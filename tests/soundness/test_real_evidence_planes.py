@@ -107,6 +107,8 @@ def is_accepted(certificate, network: bytes, property_: bytes) -> bool:
 def test_a_search_that_goes_on_with_planes_is_recorded_as_one(tmp_path, planed, monkeypatch):
     # Every search is given up for better ranges, and it is the first one that is gone on with.
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, worthwhile=0.0))
+    # Cells are given up at once.
+    monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, trial=0.0))
     gone_on, order = [], []
     run_, go_on = relu_split.ReluSplit.run, relu_split.ReluSplit.go_on
 
