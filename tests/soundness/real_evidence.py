@@ -199,8 +199,8 @@ def chain(weights, biases, dtype=np.float64, bend="Relu", **attributes) -> bytes
     return made.bytes(at)
 
 
-def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
-    """The outputs at a float input, exactly unless another arithmetic is asked for."""
+def values_at(network: bytes, x, numbers=None) -> list[list[Fraction]]:
+    """The values of all nodes at a float input, exactly unless another arithmetic is asked for."""
     numbers = numbers or Rational()
     model = read_network(network, len(x), numbers, "network")
     values = [numbers.load(np.array([x]))]
@@ -211,7 +211,12 @@ def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
             continue
         value = node.operator.forward(*parts)
         values.append(value if node.operator.offset is None else value + node.operator.offset)
-    return [exactly(v) for v in values[-1][0]]
+    return [[exactly(v) for v in value[0]] for value in values]
+
+
+def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
+    """The outputs at a float input, exactly unless another arithmetic is asked for."""
+    return values_at(network, x, numbers)[-1]
 
 
 #: 60 digits, and functions in as many

@@ -9,187 +9,41 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real import bound as bound_module
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real
-from netproof.certificate.checker.real.network import read_network
-from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
-from netproof.certificate.checker.real.planes import above as module
 from netproof.certificate.checker.real.planes.above import Sets
-from netproof.certificate.container import pack, unpack
-from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, NAMES, PLANES, SPLIT, Taken, arrays_of
+from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
 from netproof.certificate.real.format import decode, encode
-from netproof.errors import CertificateError, ProofError
+from netproof.errors import ProofError
 from soundness.real_evidence import (
     Builder,
     Digits,
-    bent,
     certificate,
     chain,
-    exactly,
-    perceptron,
     property_text,
     some_slopes,
+    values_at,
+)
+from soundness.real_planes import (
+    MAKERS,
+    added,
+    arrays_of_sets,
+    bounds_of,
+    box,
+    columns_of,
+    evaluation_of,
+    plane,
+    some_planes,
 )
 
 ARITHMETICS = ("float64", "arb", "rational")
-
-
-# Planes, and networks that have some.
-
-
-def plane(relu: int, feature: int, entries=(), *, exponent=0, right=0, left=0):
-    """One plane; ``entries`` are columns with whole numbers."""
-    return relu, feature, exponent, right, left, tuple(sorted(dict(entries).items()))
-
-
-def arrays_of_sets(*sets) -> dict[str, list[int]]:
-    """The arrays of sets of planes, which are all stages."""
-    planes = [one for some in sets for one in some]
-    columns = [[column for column, _ in one[5]] for one in planes]
-    steps = [np.diff([-1, *some]).tolist() for some in columns]
-    return {
-        "stages": [len(sets)],
-        "stage": [PLANES] * len(sets),
-        "plane_count": [len(some) for some in sets],
-        "plane_relu": [one[0] for one in planes],
-        "plane_feature": [one[1] for one in planes],
-        "plane_exponent": [one[2] for one in planes],
-        "plane_right": [one[3] for one in planes],
-        "plane_left": [one[4] for one in planes],
-        "plane_entries": [len(one[5]) for one in planes],
-        "plane_step": [step for some in steps for step in some],
-        "plane_value": [value for one in planes for _, value in one[5]],
-    }
-
-
-def summed(rng: np.random.Generator) -> bytes:
-    """Two layers with a sum around the second one."""
-    made = Builder([1, 3], dtype=np.float64)
-
-    def dense(at, before, after):
-        numbers = rng.normal(size=(before, after)), rng.normal(size=after) * 0.3
-        return made.node("Gemm", at, *map(made.constant, numbers))
-
-    first = made.node("Relu", dense("x", 3, 5))
-    second = made.node("Relu", made.node("Add", dense(made.node("Relu", dense(first, 5, 5)), 5, 5), first))
-    return made.bytes(dense(second, 5, 2))
-
-
-def curved(rng: np.random.Generator) -> bytes:
-    """A logistic function before ReLUs."""
-    made = Builder([1, 3], dtype=np.float64)
-    weights = [rng.normal(size=shape) for shape in ((3, 4), (4, 5), (5, 2))]
-    at = made.node("Sigmoid", made.node("MatMul", "x", made.constant(weights[0])))
-    at = made.node("Gemm", at, made.constant(weights[1]), made.constant(-weights[1].sum(0) / 2))
-    return made.bytes(made.node("MatMul", made.node("Relu", at), made.constant(weights[2])))
-
-
-def bare(rng: np.random.Generator) -> bytes:
-    """ReLUs of the inputs themselves, and of products: no affine map is before them."""
-    made = Builder([1, 3], dtype=np.float64)
-    weights = [made.constant(rng.normal(size=(3, 3))) for _ in range(3)]
-    first = made.node("Relu", "x")
-    product = made.node("Mul", made.node("MatMul", first, weights[0]), made.node("MatMul", "x", weights[1]))
-    return made.bytes(made.node("MatMul", made.node("Relu", product), weights[2]))
-
-
-#: networks of three inputs
-MAKERS = {
-    "two layers": lambda rng: perceptron(rng, (3, 5, 5, 2)),
-    "three layers": lambda rng: perceptron(rng, (3, 4, 4, 4, 2), dtype=np.float64),
-    "16 orders": lambda rng: perceptron(rng, (3, 4, 4, 2), spread=16.0, dtype=np.float64),
-    "sum": summed,
-    "curve": curved,
-    "bare": bare,
-}
-
-
-def evaluation_of(data: bytes, inputs: int, numbers) -> Evaluation:
-    return Evaluation(read_network(data, inputs, numbers, "n"), numbers)
-
-
-def added(evaluation: Evaluation, cells, *sets) -> Sets:
-    """Sets of planes on a cell."""
-    found = Sets("certificate")
-    taken = Taken(arrays_of(**arrays_of_sets(*sets)))
-    with np.errstate(all="ignore"):
-        for some in sets:
-            assert found.add(taken, evaluation, cells) == len(some)
-    return found
-
-
-def columns_of(network) -> list[int]:
-    """Where the columns of the inputs and of every bend begin, and the end."""
-    return np.cumsum([0, network.inputs, *(network.nodes[i].size for i in network.bends)]).tolist()
-
-
-def slopes_of(network, k: int) -> np.ndarray:
-    """The operand of bend ``k`` by columns, as far as it is a map of what is right before it."""
-    begin, operand = columns_of(network), network.operands[k]
-    found = np.zeros((network.nodes[operand].size, begin[k + 1]))
-    places = {0: 0, **{node: begin[number + 1] for number, node in enumerate(network.bends)}}
-    if operand in places:
-        np.fill_diagonal(found[:, places[operand] :], 1.0)
-        return found
-    node = network.nodes[operand]
-    for before, part in zip(node.operands, node.operator.adjoint(np.eye(node.size)), strict=True):
-        if before in places:
-            found[:, places[before] : places[before] + part.shape[1]] += np.asarray(part, np.float64)
-    return found
-
-
-def some_planes(rng: np.random.Generator, network, cells, *, good: bool) -> list:
-    """Planes above most features of ReLUs: near the chord or the operand itself, or anything."""
-    found = []
-    for k, node in enumerate(network.bends):
-        if network.nodes[node].bend != RELU:
-            continue
-        rows, width = slopes_of(network, k), columns_of(network)[k + 1]
-        for j, row in enumerate(rows):
-            low, high = cells.low[k][0, j], cells.high[k][0, j]
-            if rng.random() < 0.2 or not low < 0 < high or not abs(row).max() < 2.0**20:
-                continue
-            if good:
-                part = float(rng.choice([high / (high - low), 0.0, 1.0, rng.random()]))
-                slope = row * part * (1 + (rng.random(width) < 0.3) * 0.5 * rng.normal(size=width))
-                price, exponent = np.abs([1 - part, part] * (1 + 0.1 * rng.normal(size=2)) * rng.integers(0, 2)), 30
-            else:
-                exponent = int(rng.integers(0, 41))
-                slope = rng.normal(size=width) * 10.0 ** rng.integers(-6, 4, size=width) * (rng.random(width) < 0.6)
-                price = 10.0 ** rng.integers(-8, 3, size=2) * rng.integers(0, 2, size=2)
-            whole = np.rint(np.ldexp(slope, exponent)).astype(np.int64)
-            entries = {i: int(whole[i]) for i in np.flatnonzero(abs(whole) < 2**53)}
-            right, left = (int(min(p * 2.0**exponent, 2**50)) for p in price)
-            found.append(plane(k + 1, j, entries, exponent=exponent, right=right, left=left))
-    return found
-
-
-def values_at(data: bytes, x, numbers=None) -> list[np.ndarray]:
-    """The values of all nodes at a float input, exactly or of 60 digits."""
-    numbers = numbers or Digits()
-    network = read_network(data, len(x), numbers, "n")
-    values = [numbers.load(np.array([x]))]
-    for node in network.nodes[1:]:
-        parts = [values[i] for i in node.operands]
-        if node.operator is None:
-            values.append(bent(node.bend, parts[0]))
-            continue
-        value = node.operator.forward(*parts)
-        values.append(value if node.operator.offset is None else value + node.operator.offset)
-    return [np.array([exactly(v) for v in value[0]], object) for value in values]
 
 
 def numbers_of(name: str):
     if name == "arb":
         pytest.importorskip("flint")
     return arithmetic_of(name)
-
-
-def box(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    center, reach = rng.normal(size=3) * 0.5, 2.0 ** -int(rng.integers(0, 4))
-    return center - reach, center + reach
 
 
 def points_of(rng: np.random.Generator, lower, upper, count: int) -> list[list[float]]:
@@ -223,7 +77,7 @@ def holds(data: bytes, network, some: list, sets: Sets, points) -> int:
     """Whether planes hold at points; how many were tried."""
     begin, tried = columns_of(network), 0
     for x in points:
-        values = values_at(data, x)
+        values = values_at(data, x, Digits())
         flat = np.concatenate([values[0], *(values[i] for i in network.bends)])
         for relu, feature, exponent, _, _, entries in some:
             planes = sets.planes(1)[relu - 1]
@@ -285,19 +139,7 @@ def test_an_end_that_costs_nothing_may_be_anywhere():
 
 
 def outputs_of(data: bytes, points) -> list[np.ndarray]:
-    return [values_at(data, x)[-1] for x in points]
-
-
-def bounds_of(evaluation: Evaluation, cells, c, sets: Sets, slopes):
-    """Upper bounds of objectives of outputs, and the values and errors that they are made of."""
-    load = evaluation.numbers.load
-    objective = Objective({len(evaluation.network.nodes) - 1: load(c)}, load(np.zeros(len(c))))
-    which, cell = np.ones(len(c), np.int64), np.zeros(len(c), np.int64)
-    with np.errstate(all="ignore"):
-        return (
-            sets.refutations(evaluation, cells, cell, objective, slopes, which),
-            evaluation.bound(cells, cell, objective, slopes, sets.planes(1)),
-        )
+    return [np.array(values_at(data, x, Digits())[-1], object) for x in points]
 
 
 @pytest.mark.parametrize("name", ARITHMETICS)
@@ -702,207 +544,3 @@ def test_no_planes_refute_what_has_a_witness():
                 some, value = new, found
         closest = min(closest, value / float(abs(best)) if best else np.inf)
     assert tried >= 300 and with_planes >= 200 and closest < 1e-3
-
-
-# What is no set of planes.
-
-
-def answer(arrays: dict, *, network: bytes, property_: bytes) -> str:
-    """What is wrong with a certificate of these arrays."""
-    try:
-        check_real(certificate(network, property_, 2, 1, **arrays), network, property_)
-    except (ProofError, CertificateError) as error:
-        return error.problem
-    return "accepted"
-
-
-def pair() -> tuple[bytes, bytes, dict]:
-    """Two planes above two features, over two inputs each."""
-    made = Builder([1, 2])
-    weights = [[1.0, 1.0], [1.0, -1.0]], [[1.0], [1.0]]
-    bend = made.node("Relu", made.node("MatMul", "x", made.constant(weights[0])))
-    network = made.bytes(made.node("MatMul", bend, made.constant(weights[1])))
-    property_ = property_text([-1.0, -1.0], [1.0, 1.0], 1, [[((1.0,), 6.0)]])
-    planes = [plane(1, j, {0: 1, 1: 2}, exponent=3, right=2, left=2) for j in range(2)]
-    return network, property_, {**arrays_of_sets(planes), "row_planes": [1]}
-
-
-def test_a_pair_of_planes_is_accepted():
-    network, property_, arrays = pair()
-    assert answer(arrays, network=network, property_=property_) == "accepted"
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"plane_feature": [1, 0]}, "ascending order"),
-        ({"plane_feature": [0, 0]}, "ascending order"),
-        ({"plane_feature": [0, 2]}, "not there"),
-        ({"plane_feature": [-1, 1]}, "not there"),
-        ({"plane_feature": [0, 2**62]}, "not there"),
-        ({"plane_feature": [0, 2**63 - 1]}, "not there"),
-        ({"plane_relu": [0, 1]}, "a ReLU that is not there"),
-        ({"plane_relu": [1, 2]}, "a ReLU that is not there"),
-        ({"plane_relu": [-1, 1]}, "a ReLU that is not there"),
-        ({"plane_relu": [1, 2**62]}, "a ReLU that is not there"),
-        # Columns of the inputs are 0 and 1; those of its own values come after.
-        ({"plane_step": [1, 2, 1, 1]}, "not before its ReLU"),
-        ({"plane_step": [3, 1, 1, 1]}, "not before its ReLU"),
-        ({"plane_step": [1, 2**40, 1, 1]}, "not before its ReLU"),
-        ({"plane_step": [1, 1, 1, 2]}, "not before its ReLU"),
-        ({"plane_step": [1, 0, 1, 1]}, "plane_step"),
-        ({"plane_step": [0, 1, 1, 1]}, "plane_step"),
-        ({"plane_step": [1, -1, 1, 1]}, "plane_step"),
-        ({"plane_step": [1, 2**40 + 1, 1, 1]}, "plane_step"),
-        ({"plane_step": [1, 1, 1]}, "plane_value"),
-        ({"plane_value": [1, 1, 1]}, "plane_value"),
-        ({"plane_exponent": [3, 41]}, "plane_exponent"),
-        ({"plane_exponent": [-1, 3]}, "plane_exponent"),
-        ({"plane_exponent": [3]}, "plane_exponent"),
-        ({"plane_right": [2, 2**50 + 1]}, "plane_right"),
-        ({"plane_right": [-1, 2]}, "plane_right"),
-        ({"plane_left": [2, 2**50 + 1]}, "plane_left"),
-        ({"plane_left": [-1, 2]}, "plane_left"),
-        ({"plane_left": [2, 2, 2]}, "plane_left"),
-        ({"plane_entries": [2, 3]}, "plane_step"),
-        ({"plane_entries": [2, 1]}, "plane_step"),
-        ({"plane_entries": [5, -1]}, "plane_entries"),
-        ({"plane_entries": [2**62, 2]}, "plane_entries"),
-        ({"plane_count": [1]}, "plane_relu"),
-        ({"plane_count": [3]}, "plane_count"),
-        ({"plane_count": [0]}, "plane_count"),
-        ({"plane_count": [1, 1]}, "plane_count"),
-        ({"plane_count": []}, "plane_count"),
-        ({"stages": [2], "stage": [PLANES, PLANES]}, "plane_count"),
-        ({"stages": [2], "stage": [PLANES, PLANES], "plane_count": [2, 0]}, "plane_count"),
-        ({"stage": [7]}, "plane_count"),
-        ({"stage": [INTERVALS]}, "plane_count"),
-        ({"row_planes": [2]}, "row_planes"),
-        ({"row_planes": [-1]}, "row_planes"),
-        ({"row_planes": [1, 1]}, "row_planes"),
-        ({"row_planes": []}, "row_planes"),
-    ],
-)
-def test_what_is_no_set_of_planes_is_refused(change, problem):
-    network, property_, arrays = pair()
-    found = answer({**arrays, **change}, network=network, property_=property_)
-    assert problem in found and "cannot be evaluated" not in found
-    # Sizes are found before anything is evaluated.
-    assert not problem.startswith(("plane", "row")) or found.startswith("is inconsistent")
-
-
-def test_columns_of_a_bend_are_before_those_behind_it():
-    # The planes of the second ReLU may be over the first one's values, and not over their own.
-    rng = np.random.default_rng(0)
-    network, property_ = perceptron(rng, (2, 3, 3, 1)), property_text([-1.0] * 2, [1.0] * 2, 1, [[((1.0,), 1e4)]])
-    for relu, column, is_good in ((1, 1, True), (1, 2, False), (2, 2, True), (2, 4, True), (2, 5, False)):
-        arrays = {**arrays_of_sets([plane(relu, 0, {column: 1})]), "row_planes": [1]}
-        found = answer(arrays, network=network, property_=property_)
-        assert found == "accepted" if is_good else "not before its ReLU" in found
-
-
-def test_planes_are_above_relus_alone():
-    made = Builder([1, 2])
-    at = made.node("Sigmoid", "x")
-    network = made.bytes(made.node("MatMul", made.node("Relu", at), made.constant([[1.0], [1.0]])))
-    property_ = property_text([-1.0] * 2, [1.0] * 2, 1, [[((1.0,), 4.0)]])
-    for relu, is_good in ((1, False), (2, True)):
-        found = answer({**arrays_of_sets([plane(relu, 0)]), "row_planes": [1]}, network=network, property_=property_)
-        assert found == "accepted" if is_good else "a ReLU that is not there" in found
-
-
-def test_a_network_without_bends_has_no_planes():
-    made = Builder([1, 2])
-    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0], [1.0]])))
-    property_ = property_text([-1.0] * 2, [1.0] * 2, 1, [[((1.0,), 4.0)]])
-    assert "a ReLU that is not there" in answer(arrays_of_sets([GOOD]), network=network, property_=property_)
-
-
-def test_sets_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
-    network, property_, arrays = pair()
-    monkeypatch.setattr(module, "_MOST", 4)
-    assert answer(arrays, network=network, property_=property_) == "accepted"
-    monkeypatch.setattr(module, "_MOST", 3)
-    assert "too many" in answer(arrays, network=network, property_=property_)
-
-
-def test_columns_and_rows_that_are_added_up_a_few_at_a_time_are_those_of_all(monkeypatch):
-    rng = np.random.default_rng(5)
-    data, (lower, upper) = MAKERS["three layers"](rng), box(rng)
-    evaluation = evaluation_of(data, 3, Float64())
-    cells, c = evaluation.root(lower, upper), rng.normal(size=(4, 2))
-    some = some_planes(rng, evaluation.network, cells, good=True)
-    assert len(some) > 3
-    found = []
-    for at_once in (1 << 16, 8):
-        monkeypatch.setattr(bound_module, "_AT_ONCE", at_once)
-        monkeypatch.setattr(module, "_AT_ONCE", at_once)
-        found.append(bounds_of(evaluation, cells, c, added(evaluation, cells, some), None)[0])
-    assert np.allclose(*found, rtol=1e-12)
-
-
-# Files.
-
-
-def test_files_have_planes_from_version_4_on():
-    network, property_, arrays = pair()
-    made = certificate(network, property_, 2, 1, **arrays)
-    data = encode(made)
-    container = unpack(data, "c", (3, 4))
-    assert container.version == 4
-    again = decode(data)
-    assert all((again.arrays[name] == made.arrays[name]).all() for name in NAMES)
-    plain = encode(certificate(network, property_, 2, 1))
-    assert unpack(plain, "c", (3, 4)).version == 3
-    assert not decode(plain).arrays["row_planes"].any() and len(decode(plain).arrays["row_planes"]) == 1
-
-
-def test_headers_of_one_version_with_arrays_of_the_other_are_refused():
-    network, property_, arrays = pair()
-    for made, version in (
-        (certificate(network, property_, 2, 1, **arrays), 3),
-        (certificate(network, property_, 2, 1), 4),
-    ):
-        container = unpack(encode(made), "c", (3, 4))
-        values = np.concatenate([made.arrays[name] for name in NAMES if f'["{name}",'.encode() in container.header])
-        assert decode(pack(7 - version, container.header, values)).claim == "unsat"
-        with pytest.raises(CertificateError, match="header"):
-            decode(pack(version, container.header, values))
-
-
-def test_entries_of_planes_that_belong_to_nothing_are_refused():
-    # No stage takes the set.
-    network, property_, arrays = pair()
-    found = answer({**arrays, "stages": [0]}, network=network, property_=property_)
-    assert "stage" in found
-    found = answer({**arrays, "stages": [1], "stage": [PLANES, PLANES]}, network=network, property_=property_)
-    assert found != "accepted"
-
-
-def test_a_witness_has_no_planes():
-    network, property_, arrays = pair()
-    named = {"witness": [1, 1], "witness_limbs": [1, 1], "witness_two": [0, 0], "witness_ten": [0, 0]}
-    for name in ("plane_count", "plane_relu", "plane_step", "row_planes"):
-        false = certificate(network, property_, 2, 1, "sat", **named, **{name: arrays[name]})
-        with pytest.raises(CertificateError, match=name):
-            check_real(false, network, property_)
-
-
-def test_entries_of_planes_changed_by_chance_neither_crash_nor_prove_anything_false():
-    network, _, arrays = pair()
-    property_ = property_text([-1.0, -1.0], [1.0, 1.0], 1, [[((1.0,), 2.0)]])
-    assert answer(arrays, network=network, property_=property_) != "accepted"
-    rng = np.random.default_rng(3)
-    names = [name for name in arrays if len(arrays[name])]
-    kinds = {"inconsistent": 0, "proof": 0}
-    for _ in range(400):
-        changed = {name: list(arrays[name]) for name in arrays}
-        for _ in range(int(rng.integers(1, 4))):
-            values = changed[str(rng.choice(names))]
-            at = int(rng.integers(len(values)))
-            near = values[at] + int(rng.integers(-2, 3))
-            values[at] = [near, int(rng.integers(-(2**62), 2**62)), 0, 2**50][int(rng.integers(4))]
-        found = answer(changed, network=network, property_=property_)
-        assert found != "accepted"
-        kinds["inconsistent" if "inconsistent" in found else "proof"] += 1
-    assert min(kinds.values()) > 40

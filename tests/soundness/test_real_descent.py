@@ -14,7 +14,7 @@ from netproof.certificate.real.grown.rows import Wish
 from netproof.certificate.real.grown.seeds import Claim
 from netproof.certificate.real.grown.steps import Descent
 from soundness.real_evidence import perceptron, residual
-from soundness.real_planes import planes_on
+from soundness.real_planes import added, some_planes
 
 NETWORKS = {
     "perceptron": (lambda rng: perceptron(rng, (4, 9, 9, 9, 2)), 4, 0.6),
@@ -41,7 +41,9 @@ def posed(request):
         split[row, begin[k] + features[k]] = True
     last = len(evaluation.network.nodes) - 1
     c = rng.normal(size=(1, evaluation.network.nodes[last].size)).repeat(3, 0)
-    planes = planes_on(evaluation, root, rng, 0.1) if request.param == "planes" else {}
+    planes = {}
+    if request.param == "planes":
+        planes = added(evaluation, root, some_planes(rng, evaluation.network, root, good=True)).planes(1)
     return Descent(evaluation, planes), root, cells, Objective({last: c}, np.zeros(3)), split
 
 

@@ -17,7 +17,7 @@ from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.checker.real.planes.above import Planes, Sets
 from netproof.certificate.checker.real.relus import Ranges
-from netproof.certificate.real.contents import PLANE_EXPONENTS, PLANES, PRICES, Integers, Taken, arrays_of
+from netproof.certificate.real.contents import PLANE_EXPONENTS, PLANES, Integers, Taken, arrays_of
 from netproof.certificate.real.grown.bent import near
 from netproof.errors import ProofError
 from netproof.result import PlanesAbove, Trace
@@ -140,7 +140,7 @@ def _arrays(evaluation: Evaluation, cells: Cells, planes: Sequence[PlanesAbove])
             np.rint(np.ldexp(np.clip(x, 0, 1024), exponent)).astype(np.int64) for x in (above.right, above.left)
         )
         k = np.full(len(above.feature), above.k + 1, np.int64)
-        entries = (k, above.feature, exponent, np.minimum(right, PRICES), np.minimum(left, PRICES), count, step, entry)
+        entries = (k, above.feature, exponent, right, left, count, step, entry)
         for name, values in zip(_NAMES, entries, strict=True):
             parts[name].append(values)
     return {name: np.concatenate([np.zeros(0, np.int64), *some]) for name, some in parts.items()}
