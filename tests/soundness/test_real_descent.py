@@ -105,3 +105,14 @@ def test_halves_begin_with_the_bound_of_the_whole(posed):
             worse += plain > found.value[0] + 1e-6
     # Without what is added there, a half is bounded worse than the whole now and then.
     assert worse
+
+
+def test_what_an_objective_does_not_come_to_is_left_alone(posed):
+    """Of the inputs alone: no ReLU is on the way, whatever took part in the bound before."""
+    descent, root, cells, objective, split = posed
+    descent.run(cells, objective, descent.started(cells, objective, None), split, 1)
+    c = np.ones((1, descent.network.inputs))
+    inputs, none = Objective({0: c}, np.zeros(1)), np.zeros_like(split[:1])
+    found = descent.run(root, inputs, descent.started(root, inputs, None), none, 2)
+    assert found.value[0] == pytest.approx(root.upper.sum()) and not found.arriving.any()
+    assert not np.isnan(found.handed).any()

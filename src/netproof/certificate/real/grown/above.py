@@ -40,7 +40,14 @@ class Watched(Planes):
     @staticmethod
     def of(planes: Planes) -> Watched:
         """The same planes."""
-        return Watched(planes.feature, planes.offset, planes.reach, planes.onto)
+        found = Watched(planes.feature, planes.offset, planes.reach, planes.onto)
+        found.forget()
+        return found
+
+    def forget(self) -> None:
+        """They took nothing: before a bound, which may not come to their ReLU."""
+        none = np.zeros(0, np.int64)
+        object.__setattr__(self, "seen", (none, none, np.zeros(0)))
 
     def laid(self, numbers: Float64, v: Array, ranges: Ranges) -> Laid:
         """As the checker does it."""

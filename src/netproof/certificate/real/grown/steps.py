@@ -156,6 +156,8 @@ class Descent(Evaluation):
         lower = tuple(None if np.isnan(part).all() or kind == PRODUCT else part for kind, part in parts)
         some = tuple(part if part.any() else None for part in np.split(added, self._begin[1:-1], 1))
         slopes = Slopes(lower, some, np.zeros(len(rows), np.bool_))
+        for planes in self._planes.values():
+            planes.forget()
         value = self.numbers.upper(*self.bound(cells, rows, objective, slopes, self._planes or NONE))
         v, s = (np.concatenate([seen[n] for seen in self._seen], 1) for n in range(2))
         for k, planes in self._planes.items():
