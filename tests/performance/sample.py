@@ -88,9 +88,10 @@ def _ask(name: str, opened: OpenBenchmark, chosen: list[Instance], seconds: floa
         contradicted += wrong
         tally[verdict] += 1
         note = " WRONG" if wrong else ""
+        left = "" if result.bound is None or result.verdict.decided else f", bound {result.bound:.4g}"
         _say(
             f"{instance.name}: {verdict}{note} (published {other or 'nothing'}), read {read:.1f} s, {used:.1f} s,"
-            f" {result.subproblems} subproblems, limit {limit:g} s"
+            f" {result.subproblems} subproblems{left}, limit {limit:g} s"
         )
     _say(f"{name}: {len(chosen)} asked, {dict(tally)}, {contradicted} contradicted")
     return contradicted

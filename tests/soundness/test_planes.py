@@ -11,6 +11,7 @@ import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.joint import fitting
 from netproof.bounds.multipliers import prices
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.planes import Planes, Product, Sparse
@@ -25,7 +26,7 @@ from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
-from netproof.search.real import relu_split, rounds
+from netproof.search.real import rounds
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
 KINKS = [ReLU(), LeakyReLU(0.125), Abs(), LeakyReLU(-1024.0)]
@@ -202,7 +203,7 @@ def test_searches_with_planes_refute_nothing_that_is_attained(monkeypatch):
     monkeypatch.setattr(rounds.ProgramSplit, "is_for", lambda *_: False)
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
-    monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, first=1, worth=-1.0))
+    monkeypatch.setattr(fitting, "PLANE", replace(fitting.PLANE, first=1, worth=-1.0))
     used, fit = [], Pricing.fit
 
     def counted(*arguments):

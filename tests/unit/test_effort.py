@@ -354,6 +354,17 @@ PINNED = {
         "shrunk": 8,
         "radii": 256,
     },
+    "PAIR": {
+        "most": 96,
+        "layer_share": 0.03,
+        "lengths": (0.05, 0.02, 0.1),
+        "smoothed": 0.01,
+        "growth": 4.0,
+        "steps": 12,
+        "batch": Budget(64 << 20, least=8),
+        "tensors": 6,
+    },
+    "PAIRED": {"prospect": 2.0},
     "PLANE": {
         "steps": 60,
         "prices": 0.03,

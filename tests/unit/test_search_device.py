@@ -15,6 +15,8 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof import device as devices
 from netproof.attack.real import FloatAttack
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.joint import fitting
+from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges import end_search
@@ -120,17 +122,27 @@ GRAPHS = {
 OTHERS = {"sigmoid": Sigmoid(), "tanh": Tanh(), "clip": Clip(-0.5, 0.75), "leaky": LeakyReLU(2.0)}
 
 
-@pytest.mark.parametrize(("name", "planes"), [*((name, False) for name in GRAPHS), ("operators", True)])
-def test_splits_of_signs(name, planes, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [*((name, "") for name in GRAPHS), ("operators", "planes"), ("abs", "pairs"), ("perceptron", "pairs")],
+)
+def test_splits_of_signs(name, fits, monkeypatch):
     monkeypatch.setattr(relu_split, "SIGN", replace(relu_split.SIGN, root_steps=10))
-    monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, steps=5, first=10, worth=-1.0))
+    monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, steps=5))
+    monkeypatch.setattr(fitting, "PLANE", replace(fitting.PLANE, first=10, worth=-1.0))
     graph = GRAPHS[name]()
     region, constraints = asked(graph, 5, 0.2)
 
     def ask(device):
         dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
-        pricing = Pricing(dual, rounding, device) if planes else None
-        search = ReluSplit(Problem(graph, constraints, None, 1 << 28, device), dual, rounding, pricing=pricing)
+        pricing = Pricing(dual, rounding, device) if "planes" in fits else None
+        pairing = Pairing(dual, rounding, device) if "pairs" in fits else None
+        search = ReluSplit(
+            Problem(graph, constraints, None, 1 << 28, device),
+            dual,
+            rounding,
+            fitting=fitting.Fitting(pricing, pairing),
+        )
         return pieces(search.run(torch.arange(2), math.inf, most=30))
 
     here, there = both(ask)

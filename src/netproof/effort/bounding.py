@@ -109,6 +109,31 @@ class PlaneEffort:
 
 
 @dataclass(frozen=True)
+class PairEffort:
+    """Unstable features that are bounded in pairs (:mod:`netproof.bounds.joint`).
+
+    Attributes
+    ----------
+    most : features of an activation that are paired, those with the largest gaps
+    layer_share : an activation gets none with less than this share of all gaps
+    steps : on slopes, for the ends of sums and differences
+    batch, tensors : ends bounded at once, and float64 tensors of the largest node that each needs
+    lengths : of the first steps of alpha, beta and theta where there are pairs
+    smoothed : corners that are worse by this share of the best one's value have a say in derivatives
+    growth : where there are no planes, pairs are chosen anew each time when there are so many times as many subproblems
+    """
+
+    most: int = 96
+    layer_share: float = 0.03
+    lengths: tuple[float, float, float] = (0.05, 0.02, 0.1)
+    smoothed: float = 0.01
+    growth: float = 4.0
+    steps: int = 12
+    batch: Budget = Budget(64 << 20, least=8)
+    tensors: int = 6
+
+
+@dataclass(frozen=True)
 class MixtureEffort:
     """Weights of the constraints of a conjunction (:mod:`netproof.bounds.multipliers.mixture`).
 
@@ -307,6 +332,7 @@ RANGE_STEPS = RangeStepEffort()
 LINE_STEPS = LineStepEffort()
 SIGN_STEPS = SignStepEffort()
 PLANE = PlaneEffort()
+PAIR = PairEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()
 SCORE = ScoreEffort()

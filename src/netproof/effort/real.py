@@ -296,6 +296,19 @@ class PlanedEffort:
 
 
 @dataclass(frozen=True)
+class PairedEffort:
+    """Searches with pairs of features (:mod:`netproof.bounds.joint`) that are good for one case.
+
+    Attributes
+    ----------
+    prospect : where there will be better ranges, only a search gets them that would need no more than so many times the doublings of
+        its subproblems that there is time for
+    """
+
+    prospect: float = 2.0
+
+
+@dataclass(frozen=True)
 class CellEffort:
     """Cells (:mod:`netproof.search.real.cells`), chosen on the same networks as rounds.
 
@@ -362,6 +375,7 @@ TOUCH = TouchEffort()
 TABLES = TableEffort()
 ROUND = RoundEffort()
 PLANED = PlanedEffort()
+PAIRED = PairedEffort()
 CELL = CellEffort()
 REAL_ATTACK = RealAttackEffort()
 BALL = BallEffort()

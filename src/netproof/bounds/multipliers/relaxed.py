@@ -95,7 +95,11 @@ class Upper(NamedTuple):
 
 
 def hand_on(
-    v: Float[Tensor, "#B n"], below: Float[Tensor, "#B m"], added: Float[Tensor, "#B m"], upper: Upper
+    v: Float[Tensor, "#B n"],
+    below: Float[Tensor, "#B m"],
+    added: Float[Tensor, "#B m"],
+    upper: Upper,
+    raised: Float[Tensor, "#B m"] | None = None,
 ) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"], Float[Tensor, "B m"], Float[Tensor, "B m"]]:
     """Multipliers of an activation, what its chords add, what its planes are for, and what arrived at unstable features.
 
@@ -103,44 +107,48 @@ def hand_on(
     ----------
     v : what arrives at the activation
     below, added : slopes of lower lines, and what is added to multipliers
+    raised : what is added to slopes of upper lines
 
     Returns
     -------
-    ``[B, n]``, ``[B]``, ``[B, m]`` (zeros where there are no planes), ``[B, m]``; differentiable in all three, but for the last,
+    ``[B, n]``, ``[B]``, ``[B, m]`` (zeros where there are no planes), ``[B, m]``; differentiable in all four, but for the last,
     which has no derivative.
     """
-    return _HandOn.apply(v, below, added, upper)  # type: ignore[no-any-return, no-untyped-call]
+    return _HandOn.apply(v, below, added, raised, upper)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _HandOn(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, v: Tensor, below: Tensor, added: Tensor, upper: Upper
+        ctx: Any, v: Tensor, below: Tensor, added: Tensor, raised: Tensor | None, upper: Upper
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         open_v = v.index_select(1, upper.which)
         up = open_v.clamp(min=0)
         down = open_v - up
         rows = max(len(v), len(below))
         s = (v * upper.closed).expand(rows, -1)
-        s = s.index_copy(1, upper.which, up * upper.above + down * below + added)
-        ctx.save_for_backward(up, down, below)
-        ctx.upper, ctx.shapes = upper, (v.shape, added.shape)
+        above = upper.above if raised is None else upper.above + raised
+        s = s.index_copy(1, upper.which, up * above + down * below + added)
+        ctx.save_for_backward(up, down, below, above)
+        ctx.upper, ctx.shapes = upper, (v.shape, added.shape, () if raised is None else raised.shape)
         ctx.mark_non_differentiable(open_v)
         planed = up.new_zeros(()).expand_as(up) if upper.planed is None else up * upper.planed
         return s, feature_sum(up * upper.offset), planed, open_v
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        up, down, below = ctx.saved_tensors
-        upper, (shape, other) = ctx.upper, ctx.shapes
+        up, down, below, above = ctx.saved_tensors
+        upper, (shape, other, third) = ctx.upper, ctx.shapes
         s, value, planed, _ = gradients
         open_s = s.index_select(1, upper.which)
         v = None
         if ctx.needs_input_grad[0]:
-            gained = open_s * (upper.above - below) + value[:, None] * upper.offset
+            gained = open_s * (above - below) + value[:, None] * upper.offset
             if upper.planed is not None:
                 gained = gained + planed * upper.planed
             open_v = torch.addcmul(open_s * below, up.sign(), gained)
             v = (s * upper.closed).index_copy_(1, upper.which, open_v).sum_to_size(shape)
         lower = (open_s * down).sum_to_size(below.shape) if ctx.needs_input_grad[1] else None
-        return v, lower, open_s.sum_to_size(other) if ctx.needs_input_grad[2] else None, None
+        beside = open_s.sum_to_size(other) if ctx.needs_input_grad[2] else None
+        higher = (open_s * up).sum_to_size(third) if ctx.needs_input_grad[3] else None
+        return v, lower, beside, higher, None

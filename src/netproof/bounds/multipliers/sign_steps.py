@@ -12,7 +12,7 @@ from torch import Tensor
 from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
-from netproof.effort.bounding import SIGN_STEPS
+from netproof.effort.bounding import PAIR, SIGN_STEPS
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
@@ -64,12 +64,19 @@ class _Signs(ByAutograd):
     """``alpha``, ``beta`` and ``theta`` of a choice."""
 
     def __init__(self, dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice) -> None:
-        super().__init__(start.parts, SIGN_STEPS.lengths)
+        super().__init__(start.parts, PAIR.lengths if dual.pairs else SIGN_STEPS.lengths)
         self._dual, self._mixed, self._side = dual, mixed, side
         self._rows = torch.arange(len(side), device=side.device)
+        #: between what beta is kept; at least 0 where nothing is added to slopes
+        self._between: tuple[Tensor, Tensor] | None = None
+        if dual.pairs:
+            least, most = dual.raises
+            split = side != WHOLE
+            self._between = least.where(~split, 0.0), most.where(~split, torch.inf)
 
     def needed(self) -> tuple[bool, bool, bool]:
-        return True, bool((self._side != WHOLE).any()), self.parameters[2].shape[1] > 1
+        beta = self._between is not None or bool((self._side != WHOLE).any())
+        return True, beta, self.parameters[2].shape[1] > 1
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         alpha, beta, theta = parameters
@@ -78,8 +85,14 @@ class _Signs(ByAutograd):
     def project(self) -> None:
         alpha, beta, theta = self.parameters
         alpha = torch.minimum(torch.maximum(alpha, self._dual.left), self._dual.right)
-        self.parameters = [alpha, beta.clamp(min=0), theta]
+        if self._between is None:
+            beta = beta.clamp(min=0)
+        else:
+            beta = torch.minimum(torch.maximum(beta, self._between[0]), self._between[1])
+        self.parameters = [alpha, beta, theta]
 
     def take(self, rows: Int64[Tensor, " _"]) -> None:
         super().take(rows)
+        if self._between is not None:
+            self._between = self._between[0][rows], self._between[1][rows]
         self._rows, self._side = self._rows[rows], self._side[rows]

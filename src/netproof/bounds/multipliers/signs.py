@@ -24,6 +24,7 @@ from torch import Tensor
 
 from netproof.bounds.backward import Beside, Maximum, bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
 from netproof.bounds.objective import Objective
@@ -64,6 +65,7 @@ class SignDual:
     sizes : numbers of unstable features per activation
     planes : of unstable features of some activations, in place of their chords
     maximum : over the inputs that count, all of the box by default
+    pairs : of unstable features of some activations that are bounded together
     """
 
     relaxation: Relaxation
@@ -75,6 +77,7 @@ class SignDual:
     right: Float[Tensor, " m"]
     planes: Mapping[int, Planes] = field(default_factory=dict)
     maximum: Maximum = box_maximum
+    pairs: Mapping[int, Pairs] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, region: Region, maximum: Maximum = box_maximum) -> SignDual:
@@ -136,6 +139,7 @@ class SignDual:
             moved(self.right),
             {k: planes.to(dtype, target) for k, planes in self.planes.items()},
             self.maximum,
+            {k: pairs.to(dtype, target) for k, pairs in self.pairs.items()},
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
@@ -170,9 +174,12 @@ class SignDual:
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
         values = []
+        at = torch.arange(len(side), device=side.device), feature
+        if self.pairs:
+            beta = beta.expand(len(side), -1).index_put(at, beta.new_zeros(()))
         for half in (LEFT, RIGHT):
             halved = side.clone()
-            halved[torch.arange(len(side), device=side.device), feature] = half
+            halved[at] = half
             values.append(self.bound(objective, halved, alpha, beta).value)
         return values[0], values[1]
 
@@ -191,7 +198,8 @@ class SignDual:
         objective : ``B`` rows
         side : ``[B, m]`` int8, the part: ``WHOLE``, ``LEFT`` or ``RIGHT`` for every unstable feature
         alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
-        beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
+        beta : ``[B, m]``, of at least 0 where a feature is split; brought there. What is added to the slope of the upper line where
+            one that is not belongs to a pair, and used nowhere else
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
         """
         chord, offset = self.chords()
@@ -199,12 +207,22 @@ class SignDual:
         above = sides.whole * chord + sides.piece
         lower = lower_lines(alpha, beta, (self.left, self.right), sides)
         both = [torch.split(part, list(self.sizes), 1) for part in (*lower, above, sides.whole * offset, *sides)]
+        raised = torch.split(beta * sides.whole, list(self.sizes), 1) if self.pairs else ()
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
+        impossible: list[Tensor] = []
 
         def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:
             if not len(self.index[k]):
                 return v * self.closed[k], None
-            below, added, above, offset, _, whole, piece = (part[k] for part in both)
+            below, added, above, offset, sign, whole, piece = (part[k] for part in both)
+            if k in self.pairs:
+                single = self._single[k]
+                upper = Upper(above, offset * single, None, self._only_closed[k], self.index[k])
+                s, value, _, arriving[k] = hand_on(v, below, added, upper, raised[k] * (1 - single))
+                together, error, none = self._together(k, v, s, sign, rounding)
+                if none is not None:
+                    impossible.append(none)
+                return s, Beside(value + together, {}, error)
             if k not in self.planes:
                 upper = Upper(above, offset, None, self._only_closed[k], self.index[k])
                 s, value, _, arriving[k] = hand_on(v, below, added, upper)
@@ -217,7 +235,39 @@ class SignDual:
 
         lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
-        return SignPoint(lines.value, v, lines.coefficients)
+        value = lines.value
+        for none in impossible:
+            value = value.masked_fill(none, -torch.inf)
+        return SignPoint(value, v, lines.coefficients)
+
+    def _together(
+        self, k: int, v: Tensor, s: Tensor, sign: Tensor, rounding: Rounding | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What pairs of an activation add to the bound, how far that may be off, and which parts hold no point."""
+        pairs = self.pairs[k]
+        which = self.index[k][pairs.members]
+        own_v, own_s = v.index_select(1, which), s.index_select(1, which)
+        value, none = pairs.largest(own_v, own_s, sign[:, pairs.members].to(torch.int8))
+        return value, None if rounding is None else pairs.error(own_v, own_s), none
+
+    @cached_property
+    def raises(self) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+        """The least and the largest that is worth adding to slopes of upper lines, ``[m]``; 0 but in pairs."""
+        chord, _ = self.chords()
+        member = torch.cat(
+            [
+                1 - self._single[k] if k in self.pairs else self.lower.new_zeros(size)
+                for k, size in enumerate(self.sizes)
+            ]
+        )
+        return (self.left - chord) * member, (self.right - chord) * member
+
+    @cached_property
+    def _single(self) -> dict[int, Tensor]:
+        """Per activation with pairs 1 for unstable features in none of them, else 0."""
+        return {
+            k: self.lower.new_ones(self.sizes[k]).index_fill(0, pairs.members, 0.0) for k, pairs in self.pairs.items()
+        }
 
     @cached_property
     def _only_closed(self) -> tuple[Tensor, ...]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
-from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
@@ -49,6 +49,14 @@ class Open(Rows):
         return self.case.shape[0]
 
 
+class _Pace(NamedTuple):
+    """What a search began with: rows, the largest bound at the root, and when."""
+
+    rows: int
+    bound: float
+    begun: float
+
+
 class ReluSplit:
     """Search on one query.
 
@@ -57,7 +65,7 @@ class ReluSplit:
     dual : the unstable features of the root region, float64
     rounding : of that region
     solver : for leaves, where other searches have one already
-    pricing : of planes in place of chords, chosen for the cases at the root and anew for what stays open
+    fitting : of planes and pairs, chosen for the cases at the root and anew for what stays open
     beside : another search that keeps open subproblems in the same memory
     """
 
@@ -67,7 +75,7 @@ class ReluSplit:
         dual: SignDual,
         rounding: Rounding,
         solver: HighsProcess | None = None,
-        pricing: Pricing | None = None,
+        fitting: Fitting | None = None,
         beside: ReluSplit | None = None,
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
@@ -85,12 +93,13 @@ class ReluSplit:
         self._hopeful = False
         if beside is not None:
             self._tree.beside = lambda: beside._tree.bytes
-        self._pricing = pricing
-        #: prices are chosen anew when so many subproblems have been bounded
-        self._priced_at: float = PLANE.first if pricing is not None else math.inf
+        self._fitting = fitting or Fitting()
+        #: planes and pairs are chosen anew when so many subproblems have been bounded
+        self._fitted_at = self._fitting.first
         #: the number of the planes in the record, 0 for none
         self._planed = 0
         self._begun: tuple[Tensor, Tensor | None] | None = None
+        self._pace = _Pace(1, 0.0, 0.0)
 
     @property
     def count(self) -> int:
@@ -126,42 +135,52 @@ class ReluSplit:
         self._begun = case, node
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
         self._price(root, deadline)
-        witness = self._bound(root, SIGN.root_steps, deadline, root=True)
+        witness = self._bound(root, SIGN.root_steps, deadline)
+        if witness is None and self._fitting.pairing is not None and len(self._tree):
+            root = self._tree.pop(len(self._tree))
+            self._pair(root, deadline)
+            witness = self._bound(root, SIGN.root_steps, deadline)
         if witness is not None:
             return self._tree.sat(witness)
-        begun, first = time.monotonic(), self._tree.bound
+        self._pace = _Pace(rows, self._tree.bound, time.monotonic())
+        return self._searched(deadline, grace, most)
 
-        def judge() -> Outcome | None:
-            enough = most is not None and self._tree.count >= most
-            if enough or self._is_hopeless(first, rows, begun, grace, deadline):
-                return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            return None
-
-        return self._searched(deadline, judge)
-
-    def go_on(self, deadline: float) -> Outcome:
-        """Go on with what :meth:`run` left open, to its end or to the deadline."""
+    def go_on(self, deadline: float, grace: float = math.inf) -> Outcome:
+        """Go on with what :meth:`run` left open, to its end or to the deadline; ``grace`` counts from its beginning."""
         if self._record is not None and self._begun is not None and self._begun[1] is not None:
             self._record.resumed(self._begun[0], self._begun[1])
-        return self._searched(deadline, lambda: None)
+        return self._searched(deadline, grace)
 
     @property
     def bound(self) -> float:
         """The largest bound of what is open."""
         return self._tree.bound
 
-    def _searched(self, deadline: float, judge: Callable[[], Outcome | None]) -> Outcome:
+    def prospect(self, deadline: float) -> float:
+        """How many doublings of the subproblems a search needs, at the pace it has had, against those that there is time for."""
+        spent = time.monotonic() - self._pace.begun
+        return self._doublings() / max(self._within(deadline - self._pace.begun, spent), 1e-9)
+
+    def _searched(self, deadline: float, grace: float, most: int | None = None) -> Outcome:
+        def judge() -> Outcome | None:
+            enough = most is not None and self._tree.count >= most
+            if enough or self._is_hopeless(grace, deadline):
+                return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
+            return None
+
         found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
         return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
 
     def _step(self, batch: Open, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
-        if self._tree.count >= self._priced_at:
+        if self._tree.count >= self._fitted_at:
             self._tree.add(batch)
-            self._price(self._tree.peek(PLANE.parts), deadline)
+            worst = self._tree.peek(PLANE.parts)
+            self._price(worst, deadline)
+            self._pair(worst, deadline)
             # What is open is bounded once more before it is split.
             witness = self._bound(self._tree.pop(len(self._tree)), SIGN.steps, deadline)
-            self._priced_at = PLANE.growth * self._tree.count
+            self._fitted_at = self._fitting.growth * self._tree.count
             return None if witness is None else self._tree.sat(witness)
         is_leaf = batch.rounds >= SIGN.leaf_rounds
         witness = self._solve(batch.take(is_leaf), deadline)
@@ -174,20 +193,27 @@ class ReluSplit:
 
     def _price(self, parts: Open, deadline: float) -> None:
         """Choose planes that are good for some subproblems, where there are any planes."""
-        if self._pricing is None:
-            return
         case32 = parts.case.to(self._dual32.device)
-        planes = self._pricing.fit(
+        planes = self._fitting.priced(
             lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
             parts.side,
             parts.choice,
             Until(PLANE.steps, -math.inf, deadline),
         )
-        if self._pricing.gain is not None and self._pricing.gain < PLANE.worth:
-            self._pricing, self._priced_at = None, math.inf
+        if planes is not None:
+            self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
+            self._planed = 0 if self._record is None else self._record.planed(planes.index, planes.planes)
+
+    def _pair(self, parts: Open, deadline: float) -> None:
+        """Choose pairs that are good for some subproblems, where there are any."""
+        if self._fitting.pairing is None or not len(parts):
             return
-        self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
-        self._planed = 0 if self._record is None else self._record.planed(planes.index, planes.planes)
+        device = self._dual32.device
+        case, side, choice = parts.case.to(device), parts.side.to(device), parts.choice.to(torch.float32, device)
+        objective = self._constraints32.mixed(case, _one(choice.weight))
+        v = self._dual32.bound(objective, side, choice.alpha, choice.beta).v
+        self._dual = self._fitting.pairing.fit(self._dual, v.cpu(), parts.side, parts.choice.alpha, deadline)
+        self._dual32 = self._dual.to(torch.float32, device)
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
@@ -205,18 +231,27 @@ class ReluSplit:
             self._hopeful = self._hopeful or not end.hopeless
         return None
 
-    def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
-        """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""
-        spent = time.monotonic() - begun
-        if math.isinf(grace) or spent <= 0 or self._tree.count < SIGN.judged * rows:
+    def _is_hopeless(self, grace: float, deadline: float) -> bool:
+        """Whether the bound will not fall to 0 in time."""
+        spent = time.monotonic() - self._pace.begun
+        if math.isinf(grace) or spent <= 0 or self._tree.count < SIGN.judged * self._pace.rows:
             return False
-        share = max((first - self._tree.bound) / first, 1e-9) if first > 0 else 1.0
-        needed = math.log2(self._tree.count / rows) / share
         # Early on the guess is rough.
-        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (SIGN.patience * grace, 2.0)
-        return needed > doubt * math.log2(max(self._tree.count / rows * seconds / spent, 1.0))
+        late = spent >= grace
+        seconds, doubt = (deadline - self._pace.begun, 1.0) if late else (SIGN.patience * grace, 2.0)
+        return self._doublings() > doubt * self._within(seconds, spent)
 
-    def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
+    def _doublings(self) -> float:
+        """How many there have to be, from the beginning, if every doubling of the subproblems takes about the same off the bound."""
+        first = self._pace.bound
+        share = max((first - self._tree.bound) / first, 1e-9) if first > 0 else 1.0
+        return math.log2(max(self._tree.count / self._pace.rows, 1.0)) / share
+
+    def _within(self, seconds: float, spent: float) -> float:
+        """How many there can be in so many seconds from the beginning, of which some are spent."""
+        return math.log2(max(self._tree.count / self._pace.rows * seconds / max(spent, 1e-9), 1.0))
+
+    def _bound(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)

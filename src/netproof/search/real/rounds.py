@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.joint.fitting import Fitting
+from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
 from netproof.effort.bounding import PLANE
-from netproof.effort.real import PLANED, ROUND
+from netproof.effort.real import PAIRED, PLANED, ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
@@ -43,7 +45,9 @@ class Rounds:
         self._solver = leaf_solver(problem.memory)
         #: whether planes are worth their while
         self._planes = True
-        #: the search with planes that stood best when it was given up for better ranges, and its case
+        #: a certificate has no rule for pairs
+        self._pairs = problem.record is None
+        #: the search with planes or pairs that stood best when it was given up for better ranges, and its case
         self._kept: tuple[ReluSplit, int] | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
@@ -91,12 +95,12 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
-        planed = self._kept is not None and self._planes
+        kept = self._kept is not None
         left = deadline - time.monotonic()
         cells = CellSearch(self._problem, self._solver)
-        trial = PLANED.trial * left if planed else math.inf
+        trial = PLANED.trial * left if kept else math.inf
         found = self._after(found, cells.run(region, _left(found), ROUND.cell_share * left, deadline, trial))
-        if _is_over(found, deadline) or not planed:
+        if _is_over(found, deadline) or not kept:
             return found
         return self._after(found, self._go_on(region, _left(found), deadline))
 
@@ -114,7 +118,7 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.grace_share * left))
         if _is_over(found, deadline):
             return found
-        share = ROUND.long_share if self._kept is None else PLANED.long_share
+        share = PLANED.long_share if self._planes and self._kept is not None else ROUND.long_share
         seconds = share * (deadline - time.monotonic())
         problem = self._problem
         refiner = SplitRefiner(
@@ -133,27 +137,34 @@ class Rounds:
     ) -> Outcome:
         dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, rounding, self._solver)
-        # Planes take a second for every case.
-        if most is not None or not self._planes or len(case) > PLANED.cases:
+        # Planes and pairs take a second or more for every case.
+        if most is not None or len(case) > PLANED.cases or not (self._planes or self._pairs):
             return search.run(case, deadline, most, grace=grace)
         found = search.run(case, deadline, PLANED.easy * len(case), grace=grace)
         if _is_over(found, deadline):
             return found
-        return self._after(found, self._one_by_one(dual, rounding, _left(found), deadline, grace))
+        pairs = self._pairs and (math.isinf(grace) or search.prospect(deadline) < PAIRED.prospect)
+        if not (self._planes or pairs):
+            return search.go_on(deadline, grace)
+        return self._after(found, self._one_by_one((dual, rounding), _left(found), deadline, grace, pairs=pairs))
 
-    def _one_by_one(self, dual: SignDual, rounding: Rounding, case: Tensor, deadline: float, grace: float) -> Outcome:
-        """Every case by a search of its own, with planes that are good for it, the hardest first, to the first one that is not refuted."""
+    def _one_by_one(
+        self, known: tuple[SignDual, Rounding], case: Tensor, deadline: float, grace: float, *, pairs: bool
+    ) -> Outcome:
+        """Every case by a search of its own, with planes and pairs that are good for it, the hardest first, to the first one that is not refuted."""
+        dual, rounding = known
         count, left = 0, case[self._by_bounds(dual, case)]
+        pairing = Pairing(dual, rounding, self._problem.device) if pairs else None
         while len(left):
-            pricing = Pricing(dual, rounding, self._problem.device)
+            pricing = Pricing(dual, rounding, self._problem.device) if self._planes else None
             kept = None if self._kept is None else self._kept[0]
-            search = ReluSplit(self._problem, dual, rounding, self._solver, pricing, kept)
+            search = ReluSplit(self._problem, dual, rounding, self._solver, Fitting(pricing, pairing), kept)
             found = search.run(left[:1], deadline, grace=grace)
             count += found.subproblems
             if found.verdict is not Verdict.UNSAT:
                 # Smaller ranges leave still less to planes.
-                self._planes = pricing.gain is None or pricing.gain >= PLANE.worth
-                if self._planes and (self._kept is None or search.bound < self._kept[0].bound):
+                self._planes = pricing is not None and (pricing.gain is None or pricing.gain >= PLANE.worth)
+                if (self._planes or pairs) and (self._kept is None or search.bound < self._kept[0].bound):
                     self._kept = search, int(left[0])
                 return replace(found, subproblems=count, left=None if found.left is None else left)
             left = left[1:]
