@@ -360,7 +360,7 @@ PINNED = {
         "lengths": (0.05, 0.02, 0.1),
         "smoothed": 0.01,
         "growth": 4.0,
-        "steps": 12,
+        "steps": 6,
         "batch": Budget(64 << 20, least=8),
         "tensors": 6,
     },

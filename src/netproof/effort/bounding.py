@@ -128,7 +128,7 @@ class PairEffort:
     lengths: tuple[float, float, float] = (0.05, 0.02, 0.1)
     smoothed: float = 0.01
     growth: float = 4.0
-    steps: int = 12
+    steps: int = 6
     batch: Budget = Budget(64 << 20, least=8)
     tensors: int = 6
 

@@ -51,6 +51,10 @@ class Pairing:
         self._known: dict[tuple[int, int, int], Float64[Tensor, " 4"]] = {}
         self._forms: dict[int, _Forms] = {}
 
+    def in_float32(self, dual: SignDual) -> SignDual:
+        """A dual as searches take it, where they do."""
+        return dual.to(torch.float32, self._dual32.device)
+
     def fit(
         self,
         dual: SignDual,
@@ -100,8 +104,8 @@ class Pairing:
     def _worth(self, k: int, feature: Int64[Tensor, " n"], gap: Float64[Tensor, " n"]) -> Float64[Tensor, "n n"]:
         """About what each two features together take off the sum of their gaps, ``[n, n]``."""
         if k not in self._forms:
-            self._forms[k] = _Forms.of(self._dual, k)
-        return torch.minimum(gap[:, None], gap) * self._forms[k].less(feature).sum(0)
+            self._forms[k] = _Forms.of(self._dual32, k)
+        return torch.minimum(gap[:, None], gap) * self._forms[k].less(feature).sum(0).to(gap)
 
     def _largest(
         self, k: int, first: Int64[Tensor, " P"], second: Int64[Tensor, " P"], deadline: float
@@ -140,7 +144,7 @@ class Pairing:
 
 @dataclass(frozen=True, eq=False)
 class _Forms:
-    """Linear forms in the input above the unstable features of an activation, and above their negatives: CROWN's.
+    """Linear forms in the input above the unstable features of an activation, and above their negatives: CROWN's, to choose by.
 
     Attributes
     ----------
@@ -148,8 +152,8 @@ class _Forms:
     middle : ``[2, n]``, values at the centre of the box
     """
 
-    varying: Float64[Tensor, "2 n x"]
-    middle: Float64[Tensor, "2 n"]
+    varying: Float[Tensor, "2 n x"]
+    middle: Float[Tensor, "2 n"]
 
     @classmethod
     def of(cls, dual: SignDual, k: int) -> _Forms:
@@ -170,15 +174,15 @@ class _Forms:
         varying, middle = [], []
         for sign in (1.0, -1.0):
             for rows in torch.split(which, PAIR.batch.rows(graph, PAIR.tensors)):
-                c = torch.zeros(len(rows), graph.nodes[node].size, dtype=torch.float64)
-                c[torch.arange(len(rows)), rows] = sign
+                c = dual.lower.new_zeros(len(rows), graph.nodes[node].size)
+                c[torch.arange(len(rows), device=c.device), rows] = sign
                 lines = bound_backwards(dual.relaxation, Objective({node: c}, c.new_zeros(len(c))), activate)
                 slope = lines.coefficients.expand(len(c), -1)
                 varying.append((slope * radius)[:, varies])
                 middle.append(lines.constant.expand(len(c)) + slope @ center)
-        return cls(torch.cat(varying).view(2, len(which), -1), torch.cat(middle).view(2, -1))
+        return cls(torch.cat(varying).view(2, len(which), -1).cpu(), torch.cat(middle).view(2, -1).cpu())
 
-    def less(self, feature: Int64[Tensor, " n"]) -> Float64[Tensor, "4 n n"]:
+    def less(self, feature: Int64[Tensor, " n"]) -> Float[Tensor, "4 n n"]:
         """By which share the ends of sums and differences are less than what both ends of single features add up to."""
         varying, middle = self.varying[:, feature], self.middle[:, feature]
         single = middle + varying.abs().sum(2)
@@ -187,7 +191,7 @@ class _Forms:
             i, j = int(first < 0), int(second < 0)
             together = torch.stack([(one + varying[j]).abs().sum(1) for one in varying[i]])
             apart = single[i][:, None] + single[j]
-            share = (apart - together - middle[i][:, None] - middle[j]) / apart.abs().clamp(min=1e-300)
+            share = (apart - together - middle[i][:, None] - middle[j]) / apart.abs().clamp(min=1e-30)
             found.append(share.clamp(0.0, 1.0))
         return torch.stack(found)
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.joint.fitting import Fitting
+from netproof.bounds.joint.fitting import Fitted, Fitting
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
-from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
+from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
@@ -136,7 +136,7 @@ class ReluSplit:
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
         self._price(root, deadline)
         witness = self._bound(root, SIGN.root_steps, deadline)
-        if witness is None and self._fitting.pairing is not None and len(self._tree):
+        if witness is None and self._fitting.has_pairs and len(self._tree):
             root = self._tree.pop(len(self._tree))
             self._pair(root, deadline)
             witness = self._bound(root, SIGN.root_steps, deadline)
@@ -193,27 +193,24 @@ class ReluSplit:
 
     def _price(self, parts: Open, deadline: float) -> None:
         """Choose planes that are good for some subproblems, where there are any planes."""
-        case32 = parts.case.to(self._dual32.device)
-        planes = self._fitting.priced(
-            lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
-            parts.side,
-            parts.choice,
-            Until(PLANE.steps, -math.inf, deadline),
-        )
+        fitted = Fitted(parts.side, parts.choice)
+        planes = self._fitting.priced(self._objectives(parts), fitted, Until(PLANE.steps, -math.inf, deadline))
         if planes is not None:
             self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
             self._planed = 0 if self._record is None else self._record.planed(planes.index, planes.planes)
 
     def _pair(self, parts: Open, deadline: float) -> None:
         """Choose pairs that are good for some subproblems, where there are any."""
-        if self._fitting.pairing is None or not len(parts):
+        if not self._fitting.has_pairs or not len(parts):
             return
-        device = self._dual32.device
-        case, side, choice = parts.case.to(device), parts.side.to(device), parts.choice.to(torch.float32, device)
-        objective = self._constraints32.mixed(case, _one(choice.weight))
-        v = self._dual32.bound(objective, side, choice.alpha, choice.beta).v
-        self._dual = self._fitting.pairing.fit(self._dual, v.cpu(), parts.side, parts.choice.alpha, deadline)
-        self._dual32 = self._dual.to(torch.float32, device)
+        until = Until(SIGN.root_steps, -math.inf, deadline)
+        self._dual = self._fitting.paired(self._dual, self._objectives(parts), Fitted(parts.side, parts.choice), until)
+        self._dual32 = self._dual.to(torch.float32, self._dual32.device)
+
+    def _objectives(self, parts: Open) -> Mixed:
+        """The objectives of subproblems under weights of their constraints."""
+        case = parts.case.to(self._dual32.device)
+        return lambda rows, weight: self._constraints32.mixed(case[rows], _one(weight))
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
@@ -265,10 +262,10 @@ class ReluSplit:
 
     def _bound_part(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         self._tree.count += len(batch)
-        case, case32 = batch.case, batch.case.to(self._dual32.device)
+        case = batch.case
         choice, _ = optimize_signs(
             self._dual32,
-            lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
+            self._objectives(batch),
             batch.side,
             batch.choice,
             Until(steps, -1e-5, deadline),

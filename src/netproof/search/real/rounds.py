@@ -25,7 +25,6 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
-from netproof.effort.bounding import PLANE
 from netproof.effort.real import PAIRED, PLANED, ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
@@ -158,12 +157,13 @@ class Rounds:
         while len(left):
             pricing = Pricing(dual, rounding, self._problem.device) if self._planes else None
             kept = None if self._kept is None else self._kept[0]
-            search = ReluSplit(self._problem, dual, rounding, self._solver, Fitting(pricing, pairing), kept)
+            fitting = Fitting(pricing, pairing)
+            search = ReluSplit(self._problem, dual, rounding, self._solver, fitting, kept)
             found = search.run(left[:1], deadline, grace=grace)
             count += found.subproblems
             if found.verdict is not Verdict.UNSAT:
                 # Smaller ranges leave still less to planes.
-                self._planes = pricing is not None and (pricing.gain is None or pricing.gain >= PLANE.worth)
+                self._planes = fitting.has_planes
                 if (self._planes or pairs) and (self._kept is None or search.bound < self._kept[0].bound):
                     self._kept = search, int(left[0])
                 return replace(found, subproblems=count, left=None if found.left is None else left)
