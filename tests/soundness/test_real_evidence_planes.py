@@ -114,7 +114,7 @@ def test_a_search_that_goes_on_with_planes_is_recorded_as_one(tmp_path, planed, 
 
     def given_up(search, case, deadline, most=None, **given):
         order.append(search)
-        return run_(search, case, deadline, 3 if search._pricing is not None else most, **given)
+        return run_(search, case, deadline, 3 if search._fitting.has_planes else most, **given)
 
     monkeypatch.setattr(relu_split.ReluSplit, "run", given_up)
     monkeypatch.setattr(relu_split.ReluSplit, "bound", property(lambda search: float(order.index(search))))

@@ -357,7 +357,8 @@ PINNED = {
     "PAIR": {
         "most": 96,
         "layer_share": 0.03,
-        "lengths": (0.05, 0.02, 0.1),
+        "lengths": (0.05, 0.04, 0.1),
+        "raising": 0.02,
         "smoothed": 0.01,
         "growth": 4.0,
         "steps": 6,
@@ -403,7 +404,7 @@ PINNED = {
         "between": 0.001,
     },
     "SIGN_STEPS": {
-        "lengths": (0.1, 0.05, 0.1),
+        "lengths": (0.1, 0.25, 0.1),
         "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08, compact=0.2),
     },
     "TOGETHER": {

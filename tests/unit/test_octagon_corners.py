@@ -95,6 +95,21 @@ def test_nothing_is_said_of_empty_ones_nor_where_grids_are_not_exact(lower, uppe
     assert len({tuple(corner) for corner in corners[0].tolist()}) == 13
 
 
+@pytest.mark.parametrize(("small", "large"), [(5e-324, 1.0), (2.0**-820, 2.0**300), (2.0**-41, 1.0), (2.0**-39, 1.0)])
+def test_a_feature_that_is_next_to_nothing_beside_the_other_keeps_both_signs(small, large):
+    """Ends far below the grid are on it afterwards, further out, on their sides of 0."""
+    upper = torch.tensor([[small, large, large, large]], dtype=torch.float64)
+    corners, some = octagon_corners(-upper, upper)
+    assert bool(some.all())
+    for x in (-small, small):
+        for y in (-large, large, 0.0):
+            if abs(x + y) <= large and abs(x - y) <= large:
+                hull = corners[0]
+                assert float(hull[:, 0].min()) <= x <= float(hull[:, 0].max())
+                assert float(hull[:, 1].min()) <= y <= float(hull[:, 1].max())
+    assert float(corners[0, :, 0].max()) >= small and float(corners[0, :, 0].min()) <= -small
+
+
 def test_none_at_all():
     nothing = torch.zeros(0, 4, dtype=torch.float64)
     corners, some = octagon_corners(nothing, nothing)

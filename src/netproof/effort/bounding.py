@@ -72,11 +72,11 @@ class SignStepEffort:
 
     Attributes
     ----------
-    lengths : of the first steps of alpha, beta and theta
+    lengths : of the first steps of alpha, of beta in parts of the largest number that arrives at a feature, and of theta
     rates : of the steps
     """
 
-    lengths: tuple[float, float, float] = (0.1, 0.05, 0.1)
+    lengths: tuple[float, float, float] = (0.1, 0.25, 0.1)
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
 
 
@@ -118,14 +118,16 @@ class PairEffort:
     layer_share : an activation gets none with less than this share of all gaps
     steps : on slopes, for the ends of sums and differences
     batch, tensors : ends bounded at once, and float64 tensors of the largest node that each needs
-    lengths : of the first steps of alpha, beta and theta where there are pairs
+    lengths : the same as of steps without pairs
+    raising : length of the first step of slopes of upper lines
     smoothed : corners that are worse by this share of the best one's value have a say in derivatives
     growth : where there are no planes, pairs are chosen anew each time when there are so many times as many subproblems
     """
 
     most: int = 96
     layer_share: float = 0.03
-    lengths: tuple[float, float, float] = (0.05, 0.02, 0.1)
+    lengths: tuple[float, float, float] = (0.05, 0.04, 0.1)
+    raising: float = 0.02
     smoothed: float = 0.01
     growth: float = 4.0
     steps: int = 6

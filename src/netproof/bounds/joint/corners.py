@@ -56,7 +56,10 @@ def meeting_points(
     usable = ((size > _SMALLEST) & (size < _LARGEST))[:, 0] & torch.isfinite(lower + upper).all(1)
     _, exponent = torch.frexp(torch.where(usable[:, None], size, 1.0))
     grid = torch.ldexp(torch.ones_like(size), exponent - _DIGITS)
-    lower, upper = torch.floor(lower / grid) * grid, torch.ceil(upper / grid) * grid
+    low, high = torch.floor(lower / grid) * grid, torch.ceil(upper / grid) * grid
+    # What is next to nothing beside the other end underflows in the quotient.
+    lower = torch.where((lower < 0) & (low == 0), -grid, low)
+    upper = torch.where((upper > 0) & (high == 0), grid, high)
     a, b, total, apart = (torch.stack([lower[:, i], upper[:, i]], 1) for i in range(4))
     zero = a.new_zeros(len(a), 1)
     a, b = torch.cat([a, zero], 1), torch.cat([b, zero], 1)

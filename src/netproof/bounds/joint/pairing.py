@@ -8,7 +8,7 @@ them tell how much less that will be than what their ranges add up to.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,9 +25,13 @@ from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
 from netproof.effort.bounding import PAIR
+from netproof.processes import clock
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int8, Int64
+
+#: of one feature and of its negative: coefficients ``[2, x]`` of the inputs that vary, times their radii, and values ``[2]`` at the centre
+_Form = tuple[Tensor, Tensor]
 
 #: ends of the sum and of the difference, as signs of both: the largest of each of these is bounded
 _ENDS = ((1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
@@ -49,7 +53,7 @@ class Pairing:
         self._dual32 = self._dual.to(torch.float32, device)
         #: largest values of sums and differences, by activation and features
         self._known: dict[tuple[int, int, int], Float64[Tensor, " 4"]] = {}
-        self._forms: dict[int, _Forms] = {}
+        self._forms: dict[tuple[int, int], _Form] = {}
 
     def in_float32(self, dual: SignDual) -> SignDual:
         """A dual as searches take it, where they do."""
@@ -75,6 +79,8 @@ class Pairing:
         gaps = [gap[begin:end] for begin, end in itertools.pairwise(ends)]
         found = {}
         for k, mine in enumerate(gaps):
+            if clock.now() >= deadline:
+                break
             if k in dual.planes or float(mine.sum()) < PAIR.layer_share * float(gap.sum()):
                 continue
             pairs = self._fit(k, mine, slice(ends[k], ends[k + 1]), deadline)
@@ -94,8 +100,8 @@ class Pairing:
         largest = self._largest(k, first, second, deadline)
         lower, upper = self._dual.lower[mine], self._dual.upper[mine]
         a, b = (lower[first], upper[first]), (lower[second], upper[second])
-        total = torch.maximum(-largest[:, 1], a[0] + b[0]), torch.minimum(largest[:, 0], a[1] + b[1])
-        apart = torch.maximum(-largest[:, 3], a[0] - b[1]), torch.minimum(largest[:, 2], a[1] - b[0])
+        total = torch.maximum(-largest[:, 1], _down(a[0] + b[0])), torch.minimum(largest[:, 0], -_down(-a[1] - b[1]))
+        apart = torch.maximum(-largest[:, 3], _down(a[0] - b[1])), torch.minimum(largest[:, 2], -_down(b[0] - a[1]))
         corners, some = octagon_corners(*(torch.stack(side, 1) for side in zip(a, b, total, apart, strict=True)))
         members = torch.cat([first[some], second[some]])
         slopes = self._dual.left[mine][members], self._dual.right[mine][members]
@@ -103,9 +109,13 @@ class Pairing:
 
     def _worth(self, k: int, feature: Int64[Tensor, " n"], gap: Float64[Tensor, " n"]) -> Float64[Tensor, "n n"]:
         """About what each two features together take off the sum of their gaps, ``[n, n]``."""
-        if k not in self._forms:
-            self._forms[k] = _Forms.of(self._dual32, k)
-        return torch.minimum(gap[:, None], gap) * self._forms[k].less(feature).sum(0).to(gap)
+        new = [one for one in feature.tolist() if (k, one) not in self._forms]
+        if new:
+            for one, form in zip(new, _forms(self._dual32, k, torch.tensor(new)), strict=True):
+                self._forms[k, one] = form
+        forms = [self._forms[k, one] for one in feature.tolist()]
+        varying, middle = (torch.stack([form[i] for form in forms], 1) for i in range(2))
+        return torch.minimum(gap[:, None], gap) * _less(varying, middle).sum(0).to(gap)
 
     def _largest(
         self, k: int, first: Int64[Tensor, " P"], second: Int64[Tensor, " P"], deadline: float
@@ -127,6 +137,9 @@ class Pairing:
         c = torch.zeros(len(feature), graph.nodes[node].size, dtype=torch.float64).scatter(1, feature, sign)
         value = []
         for rows in torch.split(torch.arange(len(c)), PAIR.batch.rows(graph, PAIR.tensors)):
+            if clock.now() >= deadline:
+                value.append(torch.full((len(rows),), torch.inf, dtype=torch.float64))
+                continue
             c32 = c[rows].to(dual32.device, torch.float32)
             side = torch.zeros(len(rows), len(dual), dtype=torch.int8)
             nothing = torch.zeros(len(rows), len(dual), dtype=torch.float32)
@@ -142,58 +155,51 @@ class Pairing:
         return torch.cat(value).view(-1, len(_ENDS))
 
 
-@dataclass(frozen=True, eq=False)
-class _Forms:
-    """Linear forms in the input above the unstable features of an activation, and above their negatives: CROWN's, to choose by.
+def _forms(dual: SignDual, k: int, feature: Int64[Tensor, " n"]) -> list[_Form]:
+    """Linear forms in the input above unstable features of an activation, and above their negatives: CROWN's, to choose by."""
+    graph, box = dual.graph, dual.region
+    node, which = graph.nodes[graph.activations[k]].operands[0], dual.index[k][feature.to(dual.device)]
+    center, radius = ((box.lower + box.upper) / 2)[0], ((box.upper - box.lower) / 2)[0]
+    varies = radius > 0
+    alpha = torch.split(dual.crown_alpha()[None], list(dual.sizes), 1)
+    chord, offset = (torch.split(part[None], list(dual.sizes), 1) for part in dual.chords())
 
-    Attributes
-    ----------
-    varying : ``[2, n, x]`` coefficients of inputs, times their radii
-    middle : ``[2, n]``, values at the centre of the box
-    """
+    def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not len(dual.index[k]):
+            return v * dual.closed[k], None
+        closed = dual.closed[k].index_fill(0, dual.index[k], 0.0)
+        upper = Upper(chord[k], offset[k], None, closed, dual.index[k])
+        return hand_on(v, alpha[k], torch.zeros_like(alpha[k]), upper)[:2]
 
-    varying: Float[Tensor, "2 n x"]
-    middle: Float[Tensor, "2 n"]
+    varying, middle = [], []
+    for sign in (1.0, -1.0):
+        for rows in torch.split(which, PAIR.batch.rows(graph, PAIR.tensors)):
+            c = dual.lower.new_zeros(len(rows), graph.nodes[node].size)
+            c[torch.arange(len(rows), device=c.device), rows] = sign
+            lines = bound_backwards(dual.relaxation, Objective({node: c}, c.new_zeros(len(c))), activate)
+            slope = lines.coefficients.expand(len(c), -1)
+            varying.append((slope * radius)[:, varies].cpu())
+            middle.append((lines.constant.expand(len(c)) + slope @ center).cpu())
+    parts = torch.cat(varying).view(2, len(which), -1).unbind(1), torch.cat(middle).view(2, -1).unbind(1)
+    return list(zip(*parts, strict=True))
 
-    @classmethod
-    def of(cls, dual: SignDual, k: int) -> _Forms:
-        graph, box = dual.graph, dual.region
-        node, which = graph.nodes[graph.activations[k]].operands[0], dual.index[k]
-        center, radius = ((box.lower + box.upper) / 2)[0], ((box.upper - box.lower) / 2)[0]
-        varies = radius > 0
-        alpha = torch.split(dual.crown_alpha()[None], list(dual.sizes), 1)
-        chord, offset = (torch.split(part[None], list(dual.sizes), 1) for part in dual.chords())
 
-        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
-            if not len(dual.index[k]):
-                return v * dual.closed[k], None
-            closed = dual.closed[k].index_fill(0, dual.index[k], 0.0)
-            upper = Upper(chord[k], offset[k], None, closed, dual.index[k])
-            return hand_on(v, alpha[k], torch.zeros_like(alpha[k]), upper)[:2]
+def _less(varying: Float[Tensor, "2 n x"], middle: Float[Tensor, "2 n"]) -> Float[Tensor, "4 n n"]:
+    """By which share the ends of sums and differences are less than what both ends of single features add up to."""
+    single = middle + varying.abs().sum(2)
+    found = []
+    for first, second in _ENDS:
+        i, j = int(first < 0), int(second < 0)
+        together = torch.stack([(one + varying[j]).abs().sum(1) for one in varying[i]])
+        apart = single[i][:, None] + single[j]
+        share = (apart - together - middle[i][:, None] - middle[j]) / apart.abs().clamp(min=1e-30)
+        found.append(share.clamp(0.0, 1.0))
+    return torch.stack(found)
 
-        varying, middle = [], []
-        for sign in (1.0, -1.0):
-            for rows in torch.split(which, PAIR.batch.rows(graph, PAIR.tensors)):
-                c = dual.lower.new_zeros(len(rows), graph.nodes[node].size)
-                c[torch.arange(len(rows), device=c.device), rows] = sign
-                lines = bound_backwards(dual.relaxation, Objective({node: c}, c.new_zeros(len(c))), activate)
-                slope = lines.coefficients.expand(len(c), -1)
-                varying.append((slope * radius)[:, varies])
-                middle.append(lines.constant.expand(len(c)) + slope @ center)
-        return cls(torch.cat(varying).view(2, len(which), -1).cpu(), torch.cat(middle).view(2, -1).cpu())
 
-    def less(self, feature: Int64[Tensor, " n"]) -> Float[Tensor, "4 n n"]:
-        """By which share the ends of sums and differences are less than what both ends of single features add up to."""
-        varying, middle = self.varying[:, feature], self.middle[:, feature]
-        single = middle + varying.abs().sum(2)
-        found = []
-        for first, second in _ENDS:
-            i, j = int(first < 0), int(second < 0)
-            together = torch.stack([(one + varying[j]).abs().sum(1) for one in varying[i]])
-            apart = single[i][:, None] + single[j]
-            share = (apart - together - middle[i][:, None] - middle[j]) / apart.abs().clamp(min=1e-30)
-            found.append(share.clamp(0.0, 1.0))
-        return torch.stack(found)
+def _down(end: Float64[Tensor, " P"]) -> Float64[Tensor, " P"]:
+    """What a sum of two ends, rounded to the nearest float, is not below."""
+    return torch.nextafter(end, end.new_full((), -torch.inf))
 
 
 def _matched(worth: Float64[Tensor, "n n"]) -> tuple[Int64[Tensor, " P"], Int64[Tensor, " P"]]:

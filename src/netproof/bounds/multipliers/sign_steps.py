@@ -65,6 +65,7 @@ class _Signs(ByAutograd):
 
     def __init__(self, dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice) -> None:
         super().__init__(start.parts, PAIR.lengths if dual.pairs else SIGN_STEPS.lengths)
+        self._scaled = False
         self._dual, self._mixed, self._side = dual, mixed, side
         self._rows = torch.arange(len(side), device=side.device)
         #: between what beta is kept; at least 0 where nothing is added to slopes
@@ -80,7 +81,20 @@ class _Signs(ByAutograd):
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         alpha, beta, theta = parameters
-        return self._dual.bound(self._mixed(self._rows, torch.softmax(theta, -1)), self._side, alpha, beta).value
+        point = self._dual.bound(self._mixed(self._rows, torch.softmax(theta, -1)), self._side, alpha, beta)
+        if not self._scaled:
+            self._scale(point.v.detach())
+        return point.value
+
+    def _scale(self, v: Float[Tensor, "#B m"]) -> None:
+        """Steps of prices are as large as what arrives at features asks for: both have the objective's unit."""
+        self._scaled = True
+        if not v.shape[1]:
+            return
+        length = self.lengths[1] * v.abs().amax(1, keepdim=True).expand(len(self._side), 1)
+        if self._between is not None:
+            length = torch.where(self._side == WHOLE, PAIR.raising, length)
+        self.lengths[1] = length
 
     def project(self) -> None:
         alpha, beta, theta = self.parameters
