@@ -79,7 +79,7 @@ def searched(dual: SignDual, constraints: Conditions, case: torch.Tensor, way: s
         found = search.go_on(begun + seconds)
     used = time.process_time() - begun
     left = "" if found.bound is None else f", {found.bound:.4f} left"
-    at_root = "refuted" if first is None else f"{first:.4f}"
+    at_root = "refuted" if found.verdict.decided and first is None else "open" if first is None else f"{first:.4f}"
     return f"root {at_root} after {ready:.1f} s, {found.verdict.value}, {search.count} subproblems, {used:.1f} s{left}"
 
 
