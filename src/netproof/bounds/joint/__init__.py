@@ -1,0 +1,1 @@
+"""Unstable features of one activation bounded together, in pairs, and which activations have planes instead."""
