@@ -234,7 +234,7 @@ PINNED = {
     "ROUND": {
         "easy": 100,
         "alpha_steps": 12,
-        "alpha_share": 0.1,
+        "alpha_share": 0.15,
         "first_round": 6.0,
         "round_growth": 3.0,
         "begin_share": 0.25,

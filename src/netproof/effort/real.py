@@ -262,7 +262,7 @@ class RoundEffort:
 
     easy: int = 100
     alpha_steps: int = 12
-    alpha_share: float = 0.1
+    alpha_share: float = 0.15
     first_round: float = 6.0
     round_growth: float = 3.0
     begin_share: float = 0.25
