@@ -124,3 +124,10 @@ def dual_value(graph: Graph, region, s: list[torch.Tensor], output: list[Fractio
             add(node.operands[0], multiplier)
     lower, upper = rational(region.lower[0]), rational(region.upper[0])
     return total + sum(max(v * lo, v * hi) for v, lo, hi in zip(received[0], lower, upper, strict=True))
+
+
+def points(region, generator, count):
+    """Corners and points of the box."""
+    share = torch.rand(2 * count, region.lower.shape[1], generator=generator).double()
+    share[:count] = share[:count].round()
+    return region.lower + share * (region.upper - region.lower)

@@ -26,7 +26,7 @@ from netproof.operators.activations.relu import ReLU
 from netproof.search.real import rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
-from soundness.real_networks import evaluate, network_of, random_graph, rational
+from soundness.real_networks import evaluate, network_of, points, random_graph, rational
 
 KINKS = [ReLU(), LeakyReLU(0.125), Abs(), LeakyReLU(-1024.0)]
 
@@ -53,13 +53,6 @@ def operands(graph, dual, values):
     return torch.cat(
         [values[graph.nodes[i].operands[0]][:, w] for i, w in zip(graph.activations, dual.index, strict=True)], 1
     )
-
-
-def points(region, generator, count):
-    """Corners and points of the box."""
-    share = torch.rand(2 * count, region.lower.shape[1], generator=generator).double()
-    share[:count] = share[:count].round()
-    return region.lower + share * (region.upper - region.lower)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 5, 7, 8, 10])

@@ -27,7 +27,7 @@ from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.search.real import rounds
-from soundness.real_networks import double, evaluate, network_of, random_graph, rational
+from soundness.real_networks import double, evaluate, network_of, points, random_graph, rational
 
 KINKS = [ReLU(), LeakyReLU(0.125), Abs(), LeakyReLU(-1024.0)]
 
@@ -55,13 +55,6 @@ def situation(seed, *, chosen):
             planes[k] = prices._whole(dual, k, prices._priced(one, price), *ends, rounding)
         made = replace(dual, planes=planes)
     return graph, region, made, rounding, generator
-
-
-def points(region, generator, count):
-    """Corners and points of the box."""
-    share = torch.rand(2 * count, region.lower.shape[1], generator=generator).double()
-    share[:count] = share[:count].round()
-    return region.lower + share * (region.upper - region.lower)
 
 
 @pytest.mark.parametrize("chosen", [True, False])

@@ -38,7 +38,7 @@ def octagon_corners(
     -------
     As many corners for each as the one with the most has, some of them several times
     """
-    point, inside = meeting_points(lower, upper)
+    point, inside = _meeting_points(lower, upper)
     kept = [torch.unique(mine[held], dim=0) for mine, held in zip(point, inside, strict=True)]
     most = max((len(mine) for mine in kept), default=0)
     found = point.new_zeros(len(point), most, 2)
@@ -48,7 +48,7 @@ def octagon_corners(
     return found, inside.any(1)
 
 
-def meeting_points(
+def _meeting_points(
     lower: Float64[Tensor, "P 4"], upper: Float64[Tensor, "P 4"]
 ) -> tuple[Float64[Tensor, "P 37 2"], Bool[Tensor, "P 37"]]:
     """Where lines meet, and which of these points are in the octagon: all of the corners among them."""

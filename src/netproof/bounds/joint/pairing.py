@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.corners import octagon_corners
 from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.multipliers.adam import Until
-from netproof.bounds.multipliers.relaxed import Upper, hand_on
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
@@ -159,27 +157,19 @@ def _forms(dual: SignDual, k: int, feature: Int64[Tensor, " n"]) -> list[_Form]:
     """Linear forms in the input above unstable features of an activation, and above their negatives: CROWN's, to choose by."""
     graph, box = dual.graph, dual.region
     node, which = graph.nodes[graph.activations[k]].operands[0], dual.index[k][feature.to(dual.device)]
-    center, radius = ((box.lower + box.upper) / 2)[0], ((box.upper - box.lower) / 2)[0]
+    radius = ((box.upper - box.lower) / 2)[0]
     varies = radius > 0
-    alpha = torch.split(dual.crown_alpha()[None], list(dual.sizes), 1)
-    chord, offset = (torch.split(part[None], list(dual.sizes), 1) for part in dual.chords())
-
-    def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not len(dual.index[k]):
-            return v * dual.closed[k], None
-        closed = dual.closed[k].index_fill(0, dual.index[k], 0.0)
-        upper = Upper(chord[k], offset[k], None, closed, dual.index[k])
-        return hand_on(v, alpha[k], torch.zeros_like(alpha[k]), upper)[:2]
-
+    alpha = dual.crown_alpha()[None]
     varying, middle = [], []
     for sign in (1.0, -1.0):
         for rows in torch.split(which, PAIR.batch.rows(graph, PAIR.tensors)):
             c = dual.lower.new_zeros(len(rows), graph.nodes[node].size)
             c[torch.arange(len(rows), device=c.device), rows] = sign
-            lines = bound_backwards(dual.relaxation, Objective({node: c}, c.new_zeros(len(c))), activate)
-            slope = lines.coefficients.expand(len(c), -1)
-            varying.append((slope * radius)[:, varies].cpu())
-            middle.append((lines.constant.expand(len(c)) + slope @ center).cpu())
+            whole = torch.zeros(len(c), len(dual), dtype=torch.int8, device=c.device)
+            point = dual.bound(Objective({node: c}, c.new_zeros(len(c))), whole, alpha, torch.zeros_like(alpha))
+            reach = (point.input_coefficients * radius).expand(len(c), -1)
+            varying.append(reach[:, varies].cpu())
+            middle.append((point.value - reach.abs().sum(1)).cpu())
     parts = torch.cat(varying).view(2, len(which), -1).unbind(1), torch.cat(middle).view(2, -1).unbind(1)
     return list(zip(*parts, strict=True))
 
