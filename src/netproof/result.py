@@ -73,6 +73,8 @@ class Refutation:
     slope, added : of the features that are open (:attr:`Trace.open`): slopes of lower lines, and multipliers of splits, of at
         least 0; None where the means needs none
     planes : of ``signs``, the number of the planes that stand in the place of chords (:attr:`Trace.planes`, from 1), 0 for none
+    pairs : the same of pairs of features (:attr:`Trace.pairs`); what is added at features of theirs that were not split is added to
+        the slope of the upper line
     """
 
     means: str
@@ -80,6 +82,7 @@ class Refutation:
     slope: Floats | None = None
     added: Floats | None = None
     planes: int = 0
+    pairs: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +148,26 @@ class PlanesAbove:
 
 
 @dataclass(frozen=True, eq=False)
+class PairsBeside:
+    """Features of one activation of a network of real numbers that were bounded together, two by two.
+
+    Attributes
+    ----------
+    k, first, second : the activation and the features ``[P]`` each
+    open : ``[m]``, features that were open, all activations' one after the other
+    slope : ``[P, 4, m]`` float32, of their lower lines, by which ``a + b``, ``-a - b``, ``a - b``, ``b - a`` were bounded
+    bound : ``[P, 4]``, these bounds; infinite where there is none
+    """
+
+    k: int
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    open: NDArray[np.int64]
+    slope: NDArray[np.float32]
+    bound: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The record of the search on one query about a network of real numbers, in plain numbers: what evidence is made from.
 
@@ -161,7 +184,7 @@ class Trace:
     common : by what ranges of the whole box were found, one after the other
     ends, divided : those of them of which it is recorded how, one layer after the other: by slopes, or by splits besides
     box : of every activation both ends ``[n]`` of the ranges of the whole box as CROWN left them; empty where it was not asked
-    planes : sets of planes that hold on the whole box
+    planes, pairs : sets of planes, and of pairs of features, that hold on the whole box
     """
 
     sizes: tuple[int, ...]
@@ -175,6 +198,7 @@ class Trace:
     divided: tuple[DividedEnd, ...] = ()
     box: tuple[tuple[Floats, Floats], ...] = ()
     planes: tuple[tuple[PlanesAbove, ...], ...] = ()
+    pairs: tuple[tuple[PairsBeside, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

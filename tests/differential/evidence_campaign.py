@@ -40,7 +40,7 @@ from netproof.certificate.checker.real.check import check_real, root_of
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational
-from netproof.certificate.checker.real.planes.above import Sets
+from netproof.certificate.checker.real.joint.planes import Sets
 from netproof.certificate.checker.real.property import read_property
 from netproof.certificate.checker.real.tree import Rows
 from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, PLANES, SPLIT, Taken, arrays_of
@@ -396,7 +396,7 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
             constant = numbers.load(np.zeros(1))
             constant[0] = numbers.fraction(-question.threshold)
             objective = Objective({last: numbers.load(np.ones((1, 1)))}, constant)
-            above = sets.planes(row % 2 if planes else 0)
+            above = sets.named(row % 2 if planes else 0, 0)
             values.append(
                 evaluation.bound(cells, np.zeros(1, np.int64), objective, rows.slopes(np.array([row])), above)
             )

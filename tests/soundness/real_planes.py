@@ -7,7 +7,7 @@ import numpy as np
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RELU
-from netproof.certificate.checker.real.planes.above import Sets
+from netproof.certificate.checker.real.joint.planes import Sets
 from netproof.certificate.real.contents import PLANES, Taken, arrays_of
 from soundness.real_evidence import Builder, perceptron
 
@@ -152,5 +152,5 @@ def bounds_of(evaluation: Evaluation, cells, c, sets: Sets, slopes):
     with np.errstate(all="ignore"):
         return (
             sets.refutations(evaluation, cells, cell, objective, slopes, which),
-            evaluation.bound(cells, cell, objective, slopes, sets.planes(1)),
+            evaluation.bound(cells, cell, objective, slopes, sets.named(1, 0)),
         )

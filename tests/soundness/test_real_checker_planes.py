@@ -12,7 +12,7 @@ import pytest
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
-from netproof.certificate.checker.real.planes.above import Sets
+from netproof.certificate.checker.real.joint.planes import Sets
 from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import ProofError
@@ -80,7 +80,7 @@ def holds(data: bytes, network, some: list, sets: Sets, points) -> int:
         values = values_at(data, x, Digits())
         flat = np.concatenate([values[0], *(values[i] for i in network.bends)])
         for relu, feature, exponent, _, _, entries in some:
-            planes = sets.planes(1)[relu - 1]
+            planes = sets.named(1, 0)[relu - 1]
             (at,) = np.flatnonzero(planes.feature == feature)
             above_it = sum((Fraction(value, 1 << exponent) * flat[column] for column, value in entries), Fraction(0))
             over = flat[begin[relu] + feature] - above_it
@@ -108,7 +108,7 @@ def test_the_offset_is_the_least_that_prices_allow_where_inputs_are_before(over_
             p, q = 0, 0
         sets = added(evaluation, cells, [plane(1, 1, enumerate(m), exponent=4, right=p, left=q)])
         best = largest_at_corners(cells, weight[:, 1].tolist(), float(shift[1]), m, (p, q))
-        assert sets.planes(1)[0].offset.tolist() == [above(best)]
+        assert sets.named(1, 0)[0].offset.tolist() == [above(best)]
 
 
 def largest_at_corners(cells, w, b, m, prices) -> Fraction:
@@ -129,7 +129,7 @@ def test_an_end_that_costs_nothing_may_be_anywhere():
     cells = evaluation.root(-np.ones(2), np.ones(2))
     endless = replace(cells, low=(np.full_like(cells.low[0], -np.inf),), high=(np.full_like(cells.high[0], np.inf),))
     sets = added(evaluation, endless, [plane(1, 0, {0: 1})])
-    assert sets.planes(1)[0].offset == pytest.approx([1.0], abs=1e-9)
+    assert sets.named(1, 0)[0].offset == pytest.approx([1.0], abs=1e-9)
     for price in ({"right": 1}, {"left": 1}):
         with pytest.raises(ProofError, match="no end"):
             added(evaluation, endless, [plane(1, 0, {0: 1}, **price)])
@@ -224,7 +224,7 @@ def test_offsets_in_float64_are_above_those_in_fractions():
             real, exact = (evaluation_of(data, len(lower), numbers) for numbers in (Float64(), Rational()))
             cells = real.root(lower, upper)
             some = some or some_planes(np.random.default_rng(seed), real.network, cells, good=seed % 2 == 0)
-            first, second = (added(by, cells, some).planes(1) for by in (real, exact))
+            first, second = (added(by, cells, some).named(1, 0) for by in (real, exact))
             assert first.keys() == second.keys()
             assert all((first[k].offset >= second[k].offset).all() for k in first)
 
@@ -237,7 +237,7 @@ def test_planes_have_more_roundings():
     objective = Objective({len(evaluation.network.nodes) - 1: np.zeros((1, 1))}, np.ones(1))
     (_, less), (_, more) = (
         evaluation.bound(cells, np.zeros(1, np.int64), objective, None, *planes)
-        for planes in ((), (added(evaluation, cells, some).planes(1),))
+        for planes in ((), (added(evaluation, cells, some).named(1, 0),))
     )
     assert (more[0] - less[0]) * 2.0**52 == pytest.approx(6 + 2, rel=1e-4)
 
@@ -249,10 +249,10 @@ def test_offsets_behind_other_relus_are_by_multipliers_that_are_0():
     cells = evaluation.root(-np.ones(2), np.ones(2))
     # h is from 0 to 2, and x_0 from -1 to 1, so that h - 1 - (h / 2 - x_0) is at most 1.
     sets = added(evaluation, cells, [plane(2, 0, {2: 1, 0: -2}, exponent=1)])
-    assert sets.planes(1)[1].offset == pytest.approx([1.0], abs=1e-9)
+    assert sets.named(1, 0)[1].offset == pytest.approx([1.0], abs=1e-9)
     # By the chord h - 1 - x_0 is at most 1.
     sets = added(evaluation, cells, [plane(2, 0, {0: 1})])
-    assert sets.planes(1)[1].offset == pytest.approx([2.0], abs=1e-9)
+    assert sets.named(1, 0)[1].offset == pytest.approx([2.0], abs=1e-9)
 
 
 # What they are for.
@@ -295,7 +295,7 @@ def test_what_is_next_to_a_plane_is_told_by_fractions(monkeypatch):
     # The bound is the plane's offset less the threshold, which is next above it: only rounding is in the way.
     network, _ = hidden_by_the_chord()
     evaluation = evaluation_of(network, 2, Float64())
-    (end,) = added(evaluation, evaluation.root(-np.ones(2), np.ones(2)), [GOOD]).planes(1)[0].offset.tolist()
+    (end,) = added(evaluation, evaluation.root(-np.ones(2), np.ones(2)), [GOOD]).named(1, 0)[0].offset.tolist()
     assert 1 <= end < 1 + 1e-10
     property_ = at_least([-1.0, -1.0], [1.0, 1.0], Fraction(end) + Fraction(1, 2**52))
     made = certificate(network, property_, 2, 1, **arrays_of_sets([GOOD]), row_planes=[1])

@@ -8,7 +8,7 @@ import pytest
 from netproof.certificate.checker.real import bound as bound_module
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.numbers import Float64
-from netproof.certificate.checker.real.planes import above as module
+from netproof.certificate.checker.real.joint import above as module
 from netproof.certificate.container import pack, unpack
 from netproof.certificate.real.contents import INTERVALS, NAMES, PLANES
 from netproof.certificate.real.format import decode, encode

@@ -43,7 +43,7 @@ def posed(request):
     c = rng.normal(size=(1, evaluation.network.nodes[last].size)).repeat(3, 0)
     planes = {}
     if request.param == "planes":
-        planes = added(evaluation, root, some_planes(rng, evaluation.network, root, good=True)).planes(1)
+        planes = added(evaluation, root, some_planes(rng, evaluation.network, root, good=True)).named(1, 0)
     return Descent(evaluation, planes), root, cells, Objective({last: c}, np.zeros(3)), split
 
 

@@ -71,6 +71,7 @@ def document_of(checked: RealChecked, files: Mapping[str, str], requirement: str
         "empty": counts.empty,
         "lemmas": counts.lemmas,
         "planes": counts.planes,
+        "pairs": counts.pairs,
         "closest_bound": counts.closest if counts.leaves and math.isfinite(counts.closest) else None,
         "trusted": list(_TRUSTED),
         "seconds": round(checked.seconds, 6),

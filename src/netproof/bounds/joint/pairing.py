@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.corners import octagon_corners
-from netproof.bounds.joint.pairs import Pairs
+from netproof.bounds.joint.pairs import PairEnds, Pairs
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
@@ -43,14 +43,18 @@ class Pairing:
     dual : of a region of one row, float64, without pairs
     rounding : of the region
     device : where slopes are chosen, in float32
+    keeps_slopes : whether pairs say by which slopes their ends were found
     """
 
-    def __init__(self, dual: SignDual, rounding: Rounding, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, dual: SignDual, rounding: Rounding, device: torch.device | str = "cpu", *, keeps_slopes: bool = False
+    ) -> None:
         self._dual = replace(dual, planes={}, pairs={})
         self._rounding = rounding
         self._dual32 = self._dual.to(torch.float32, device)
-        #: largest values of sums and differences, by activation and features
-        self._known: dict[tuple[int, int, int], Float64[Tensor, " 4"]] = {}
+        #: largest values of sums and differences, by activation and features, and slopes
+        self._known: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        self._keeps = keeps_slopes
         self._forms: dict[tuple[int, int], _Form] = {}
 
     def in_float32(self, dual: SignDual) -> SignDual:
@@ -95,7 +99,7 @@ class Pairing:
         if not len(first):
             return None
         first, second = feature[first], feature[second]
-        largest = self._largest(k, first, second, deadline)
+        largest, slope = self._largest(k, first, second, deadline)
         lower, upper = self._dual.lower[mine], self._dual.upper[mine]
         a, b = (lower[first], upper[first]), (lower[second], upper[second])
         total = torch.maximum(-largest[:, 1], _down(a[0] + b[0])), torch.minimum(largest[:, 0], -_down(-a[1] - b[1]))
@@ -103,7 +107,9 @@ class Pairing:
         corners, some = octagon_corners(*(torch.stack(side, 1) for side in zip(a, b, total, apart, strict=True)))
         members = torch.cat([first[some], second[some]])
         slopes = self._dual.left[mine][members], self._dual.right[mine][members]
-        return Pairs(members, corners[some], slopes) if bool(some.any()) else None
+        if not bool(some.any()):
+            return None
+        return Pairs(members, corners[some], slopes, PairEnds(largest[some], slope[some]) if self._keeps else None)
 
     def _worth(self, k: int, feature: Int64[Tensor, " n"], gap: Float64[Tensor, " n"]) -> Float64[Tensor, "n n"]:
         """About what each two features together take off the sum of their gaps, ``[n, n]``."""
@@ -117,23 +123,28 @@ class Pairing:
 
     def _largest(
         self, k: int, first: Int64[Tensor, " P"], second: Int64[Tensor, " P"], deadline: float
-    ) -> Float64[Tensor, "P 4"]:
-        """The largest values of both ends of sums and differences, rigorous, ``[P, 4]``: those not asked yet are bounded now."""
+    ) -> tuple[Float64[Tensor, "P 4"], Tensor]:
+        """The largest values of both ends of sums and differences, rigorous, ``[P, 4]``, and slopes: those not asked yet are bounded now."""
         keys = [(k, *pair) for pair in zip(first.tolist(), second.tolist(), strict=True)]
         new = [key for key in keys if key not in self._known]
         if new:
             pair = torch.tensor([key[1:] for key in new])
-            for key, value in zip(new, self._bound(k, pair, deadline), strict=True):
-                self._known[key] = value
-        return torch.stack([self._known[key] for key in keys])
+            for key, *ends in zip(new, *self._bound(k, pair, deadline), strict=True):
+                self._known[key] = ends[0], ends[1]
+        largest, slope = zip(*(self._known[key] for key in keys), strict=True)
+        return torch.stack(largest), torch.stack(slope)
 
-    def _bound(self, k: int, pair: Int64[Tensor, "P 2"], deadline: float) -> Float64[Tensor, "P 4"]:
+    def _bound(
+        self, k: int, pair: Int64[Tensor, "P 2"], deadline: float
+    ) -> tuple[Float64[Tensor, "P 4"], Float[Tensor, "P 4 m"]]:
+        """Largest values, and where slopes are kept those of the activations before, else none."""
         dual, dual32, graph = self._dual, self._dual32, self._dual.graph
         node = graph.nodes[graph.activations[k]].operands[0]
         feature = dual.index[k][pair].repeat_interleave(len(_ENDS), 0)
         sign = torch.tensor(_ENDS, dtype=torch.float64).repeat(len(pair), 1)
         c = torch.zeros(len(feature), graph.nodes[node].size, dtype=torch.float64).scatter(1, feature, sign)
-        value = []
+        value, before = [], sum(dual.sizes[:k]) if self._keeps else 0
+        slope = torch.zeros(len(c), before, dtype=torch.float32)
         for rows in torch.split(torch.arange(len(c)), PAIR.batch.rows(graph, PAIR.tensors)):
             if clock.now() >= deadline:
                 value.append(torch.full((len(rows),), torch.inf, dtype=torch.float64))
@@ -150,7 +161,8 @@ class Pairing:
             objective = Objective({node: c[rows]}, torch.zeros(len(rows), dtype=torch.float64))
             double = choice.to(torch.float64)
             value.append(dual.bound(objective, side, double.alpha, double.beta, self._rounding).value)
-        return torch.cat(value).view(-1, len(_ENDS))
+            slope[rows] = choice.alpha[:, :before].to("cpu", torch.float32)
+        return torch.cat(value).view(-1, len(_ENDS)), slope.view(len(pair), len(_ENDS), before)
 
 
 def _forms(dual: SignDual, k: int, feature: Int64[Tensor, " n"]) -> list[_Form]:

@@ -15,7 +15,7 @@ corner (:mod:`netproof.bounds.joint.corners`), whatever the signs of ``v`` are; 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 _TINY = 1e-30
 
 
+class PairEnds(NamedTuple):
+    """How far sums and differences of pairs reach, and by which slopes that was found.
+
+    Attributes
+    ----------
+    largest : ``[P, 4]`` float64, the largest values of ``a + b``, ``-a - b``, ``a - b``, ``b - a``
+    slope : ``[P, 4, m]`` float32, of lower lines of all unstable features of the activations before, one after the other
+    """
+
+    largest: Float64[Tensor, "P 4"]
+    slope: Float[Tensor, "P 4 m"]
+
+
 class Pairs:
     """Pairs of unstable features of one activation, no feature in two of them.
 
@@ -38,6 +51,7 @@ class Pairs:
     members : ``[2 P]``, first all first features, then all second ones, by their numbers among the unstable ones of the activation
     corners : ``[P, C, 2]``
     slopes : left and right slope of ``f``, ``[2 P]`` each
+    ends : where it is recorded, how corners were found
     """
 
     def __init__(
@@ -45,8 +59,9 @@ class Pairs:
         members: Int64[Tensor, " n"],
         corners: Float[Tensor, "P C 2"],
         slopes: tuple[Float[Tensor, " n"], Float[Tensor, " n"]],
+        ends: PairEnds | None = None,
     ) -> None:
-        self.members, self.corners, self.slopes = members, corners, slopes
+        self.members, self.corners, self.slopes, self.ends = members, corners, slopes, ends
 
     def __len__(self) -> int:
         return len(self.corners)

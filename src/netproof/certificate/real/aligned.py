@@ -18,7 +18,7 @@ from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.real.grown.bent import near
 from netproof.graph.graph import Graph
 from netproof.operators.activations.clip import Clip
-from netproof.result import DividedEnd, Ends, PlanesAbove, Trace
+from netproof.result import DividedEnd, Ends, PairsBeside, PlanesAbove, Trace
 
 if TYPE_CHECKING:
     from netproof.certificate.real.contents import Integers
@@ -141,6 +141,7 @@ class _Aligned:
             divided=self._divided(old.divided),
             box=(),
             planes=tuple(self._planes(planes) for planes in old.planes),
+            pairs=tuple(self._pairs(pairs) for pairs in old.pairs),
         )
 
     def _planes(self, planes: Sequence[PlanesAbove]) -> tuple[PlanesAbove, ...]:
@@ -169,6 +170,26 @@ class _Aligned:
                 place[kept] = np.arange(len(kept))
                 feature = number[kept] - self._begin[k]
                 found.append(PlanesAbove(k, feature, above.right[kept], above.left[kept], _onto(parts, place)))
+        return tuple(sorted(found, key=lambda one: one.k))
+
+    def _pairs(self, pairs: Sequence[PairsBeside]) -> tuple[PairsBeside, ...]:
+        """Pairs of a set of which both features are there, of one ReLU, one ReLU after the other."""
+        begin = np.cumsum([0, *self._old.sizes])
+        found = []
+        for beside in pairs:
+            own = [begin[beside.k] + feature for feature in (beside.first, beside.second)]
+            (first, second), factors = ([part[one] for one in own] for part in (self._number, self._factor))
+            # With two factors sums are others.
+            known = (first >= 0) & (second >= 0) & (factors[0] == factors[1])
+            owner = np.where(known, self._owner[first], -1)
+            known &= owner == np.where(known, self._owner[second], -1)
+            there = self._number[beside.open]
+            columns = _ascending(there)
+            for k in np.unique(owner[known]).tolist():
+                kept = np.flatnonzero(known & (owner == k))
+                slope, bound = beside.slope[kept][:, :, columns], beside.bound[kept] * factors[0][kept, None]
+                parts = (first[kept] - self._begin[k], second[kept] - self._begin[k], there[columns])
+                found.append(PairsBeside(k, *parts, slope, bound))
         return tuple(sorted(found, key=lambda one: one.k))
 
     def _ends(self, ends: Ends) -> Ends | None:

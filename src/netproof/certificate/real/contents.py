@@ -18,16 +18,19 @@ NAMES = (
     "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
     "plane_count", "plane_relu", "plane_feature", "plane_exponent", "plane_right", "plane_left", "plane_entries",
     "plane_step", "plane_value",
+    "pair_count", "pair_relu", "pair_first", "pair_second", "pair_exponent", "pair_end", "pair_row",
     "kind", "rule", "leaf_row",
     "split_relu", "split_feature", "split_point", "split_exponent",
     "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added", "row_planes",
+    "row_pairs",
 )  # fmt: skip
 _WITNESS = NAMES[:4]
-#: those of files of version 3, which have no planes
-WITHOUT_PLANES = tuple(name for name in NAMES if not name.startswith("plane_") and name != "row_planes")
+#: those of files of version 4, which have no pairs, and of version 3, which have no planes either
+WITHOUT_PAIRS = tuple(name for name in NAMES if not name.startswith("pair_") and name != "row_pairs")
+WITHOUT_PLANES = tuple(name for name in WITHOUT_PAIRS if not name.startswith("plane_") and name != "row_planes")
 
-#: values of ``stage``: rules of ranges, lemmas with trees of their own, and sets of planes
-INTERVALS, FORMS, CROWN, BOTH, LEMMAS, PLANES = 1, 2, 3, 4, 5, 6
+#: values of ``stage``: rules of ranges, lemmas with trees of their own, sets of planes, and sets of pairs
+INTERVALS, FORMS, CROWN, BOTH, LEMMAS, PLANES, PAIRS = 1, 2, 3, 4, 5, 6, 7
 RULES = ("none", "intervals", "linear forms", "CROWN", "linear forms and CROWN")
 #: values of ``kind``
 EMPTY, LEAF, SPLIT = 0, 1, 2
@@ -38,6 +41,8 @@ DEEPEST = 1 << 14
 ROW_EXPONENTS, EXPONENTS, TENS = 60, 1100, 400
 #: the same of planes, so that one less the price of an end is a float64; the largest price, and the farthest step between columns
 PLANE_EXPONENTS, PRICES, STEPS = 40, 1 << 50, 1 << 40
+#: the largest exponent of pairs, and how far ends of theirs are from 0, so that all corners are float64 numbers
+PAIR_EXPONENTS, PAIR_ENDS = 60, 1 << 40
 #: numerators of witnesses are written in limbs of so many bits, and at most so many of them
 LIMB, MOST_LIMBS = 48, 64
 
@@ -139,11 +144,12 @@ class Taken:
 
 
 def arrays_of(**given: object) -> dict[str, Integers]:
-    """All of a certificate's arrays: those given, the others empty, and rows without planes where nothing is said of them."""
+    """All of a certificate's arrays: those given, the others empty, and rows without planes and pairs where nothing is said of them."""
     unknown = set(given) - set(NAMES)
     if unknown:
         raise ValueError(f"a certificate has no array '{min(unknown)}'")
-    given.setdefault("row_planes", np.zeros(np.asarray(given.get("row_exponent", ())).size, np.int64))
+    for name in ("row_planes", "row_pairs"):
+        given.setdefault(name, np.zeros(np.asarray(given.get("row_exponent", ())).size, np.int64))
     return {name: np.ascontiguousarray(np.asarray(given.get(name, ()), np.int64).reshape(-1)) for name in NAMES}
 
 
@@ -169,12 +175,15 @@ def fault_of(certificate: RealCertificate) -> str:
         (("rule",), size["kind"]),
         (("split_relu", "split_feature", "split_point", "split_exponent"), splits),
         (("tree",), int(np.minimum(arrays["cases"], size["tree"] + 1).sum())),
-        (("row_count", "row_base", "row_planes"), rows),
+        (("row_count", "row_base", "row_planes", "row_pairs"), rows),
         (("row_slope", "row_added"), size["row_feature"]),
         (("lemma_count",), int((arrays["stage"] == LEMMAS).sum())),
         (("plane_count",), int((arrays["stage"] == PLANES).sum())),
         (("plane_feature", "plane_exponent", "plane_right", "plane_left", "plane_entries"), size["plane_relu"]),
         (("plane_value",), size["plane_step"]),
+        (("pair_count",), int((arrays["stage"] == PAIRS).sum())),
+        (("pair_first", "pair_second", "pair_exponent"), size["pair_relu"]),
+        (("pair_end", "pair_row"), 4 * size["pair_relu"]),
     ]
     for names, count in equal:
         for name in names:
@@ -188,6 +197,7 @@ def fault_of(certificate: RealCertificate) -> str:
         ("lemma_count", "lemma_relu"),
         ("plane_count", "plane_relu"),
         ("plane_entries", "plane_step"),
+        ("pair_count", "pair_relu"),
     )
     for name, of in sums:
         if not fault and int(arrays[name].sum()) != size[of]:
@@ -206,7 +216,7 @@ def _ranges_of(size: Mapping[str, int]) -> list[tuple[str, int, int]]:
         ("cases", 0, size["tree"]),
         ("tree", 0, size["tree"] - 1),
         ("stages", 0, size["stage"]),
-        ("stage", INTERVALS, PLANES),
+        ("stage", INTERVALS, PAIRS),
         ("lemma_count", 1, max(1, size["lemma_relu"])),
         ("plane_count", 1, max(1, size["plane_relu"])),
         ("plane_exponent", 0, PLANE_EXPONENTS),
@@ -215,6 +225,11 @@ def _ranges_of(size: Mapping[str, int]) -> list[tuple[str, int, int]]:
         ("plane_entries", 0, size["plane_step"]),
         ("plane_step", 1, STEPS),
         ("row_planes", 0, size["plane_count"]),
+        ("pair_count", 1, max(1, size["pair_relu"])),
+        ("pair_exponent", 0, PAIR_EXPONENTS),
+        ("pair_end", -PAIR_ENDS, PAIR_ENDS),
+        ("pair_row", 0, rows),
+        ("row_pairs", 0, size["pair_count"]),
         ("lemma_side", 0, 1),
         ("lemma_exponent", 0, EXPONENTS),
         ("kind", EMPTY, SPLIT),

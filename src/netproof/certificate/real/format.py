@@ -1,4 +1,4 @@
-"""Certificates about networks of real numbers as files: versions 3 and 4 of the format (docs/certificates.md)."""
+"""Certificates about networks of real numbers as files: versions 3 to 5 of the format (docs/certificates.md)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ import numpy as np
 
 from netproof.certificate.container import MEMORY, entries_of, pack, unpack
 from netproof.certificate.header import LONGEST
-from netproof.certificate.real.contents import NAMES, WITHOUT_PLANES, RealCertificate, arrays_of, fault_of
+from netproof.certificate.real.contents import (
+    NAMES,
+    WITHOUT_PAIRS,
+    WITHOUT_PLANES,
+    RealCertificate,
+    arrays_of,
+    fault_of,
+)
 from netproof.errors import CertificateError
 from netproof.files.opened import write_bytes
 
-#: of files without planes, and with some
-VERSIONS = (3, 4)
+#: the arrays of files without planes and pairs, without pairs, and with some
+_NAMES = {3: WITHOUT_PLANES, 4: WITHOUT_PAIRS, 5: NAMES}
+VERSIONS = tuple(_NAMES)
+#: what a file of a version has to have
+_NEEDED = {4: "planes", 5: "pairs"}
 _AGAIN = "make it anew"
 _MOST = 1 << 31
 
 
 def encode(certificate: RealCertificate) -> bytes:
     """The bytes of a certificate; raises ``ValueError`` for entries of 2**53 or more and for a header beyond 1 MiB."""
-    has_planes = _has_planes(certificate)
-    version, names = (VERSIONS[1], NAMES) if has_planes else (VERSIONS[0], WITHOUT_PLANES)
+    version = _version_of(certificate)
+    names = _NAMES[version]
     header = _canonical(_document(certificate, [(name, len(certificate.arrays[name])) for name in names]))
     if len(header) > LONGEST:
         raise ValueError("a certificate's header is at most 1 MiB")
@@ -34,7 +44,7 @@ def encode(certificate: RealCertificate) -> bytes:
 def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) -> RealCertificate:
     """The certificate in ``data``; raises :class:`CertificateError` for what is none, damaged, inconsistent, or too large."""
     container = unpack(data, source, VERSIONS)
-    names = NAMES if container.version == VERSIONS[1] else WITHOUT_PLANES
+    names = _NAMES[container.version]
     try:
         # Numbers are short: whatever int() makes of longer ones is refused below, by its canonical form or its range.
         document = json.loads(
@@ -71,8 +81,9 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
         certificate.name,
         certificate.producer,
     )
-    if container.version == VERSIONS[1] and not _has_planes(certificate):
-        raise CertificateError(source, f"is of version {container.version} and has no planes", _AGAIN)
+    if container.version != _version_of(certificate):
+        needed = _NEEDED[container.version]
+        raise CertificateError(source, f"is of version {container.version} and has no {needed}", _AGAIN)
     fault = fault_of(certificate)
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", _AGAIN)
@@ -86,9 +97,11 @@ def write(path: str | Path, certificate: RealCertificate, *, durable: bool = Tru
     return len(data)
 
 
-def _has_planes(certificate: RealCertificate) -> bool:
-    arrays = certificate.arrays
-    return any(len(arrays[name]) for name in NAMES if name.startswith("plane_")) or bool(arrays["row_planes"].any())
+def _version_of(certificate: RealCertificate) -> int:
+    """The first version that has all arrays that say something."""
+    used = {name for name, values in certificate.arrays.items() if len(values)}
+    used -= {name for name in ("row_planes", "row_pairs") if not certificate.arrays[name].any()}
+    return next(version for version, names in _NAMES.items() if used <= set(names))
 
 
 def _document(certificate: RealCertificate, sizes: list[tuple[str, int]]) -> dict[str, object]:

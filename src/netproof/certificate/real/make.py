@@ -33,9 +33,9 @@ from netproof.certificate.real.contents import (
     arrays_of,
 )
 from netproof.certificate.real.deadline import Deadline
-from netproof.certificate.real.grown.above import add_planes
 from netproof.certificate.real.grown.ends import add_divided
 from netproof.certificate.real.grown.grow import FEW_INPUTS, Grower
+from netproof.certificate.real.grown.joint.sets import add_sets
 from netproof.certificate.real.grown.lemmas import add_lemmas, add_lined
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
@@ -225,7 +225,7 @@ class _Part:
                 cells = add_lined(self._maker, cells, arrays)
             cells = add_divided(self._maker, cells, self._trace.divided, arrays)
             roots = [self._trace.roots[case] for case in self._cases if case in self._trace.roots]
-            self._maker, self._trace = add_planes(self._maker, cells, self._trace, roots, arrays)
+            self._maker, self._trace = add_sets(self._maker, cells, self._trace, roots, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
         for name, values in self._trees(cells).items():
             arrays[name] += values

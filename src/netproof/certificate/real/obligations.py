@@ -34,11 +34,12 @@ def script_of(certificate: RealCertificate, network: bytes, property_: bytes, *,
 
     Raises
     ------
-    InputError : a network too large for that, a certificate of ``sat``, lemmas that are proved by splits, planes
+    InputError : a network too large for that, a certificate of ``sat``, lemmas that are proved by splits, planes, pairs
     FormatError : what the checker does not read
     """
-    if len(certificate.arrays["plane_count"]):
-        problem = f"{source} has planes, of which no script is made"
+    kinds = [kind for kind in ("plane", "pair") if len(certificate.arrays[f"{kind}_count"])]
+    if kinds:
+        problem = f"{source} has {kinds[0]}s, of which no script is made"
         raise InputError("--out", problem, "let 'netproof check' do it")
     if certificate.claim != "unsat":
         raise InputError("--out", f"{source} has a witness, which needs no solver", "replay it, by 'netproof check'")
@@ -221,7 +222,17 @@ class _Part:
         return f"({'>' if constraint.strict else '>='} {_sum(terms, Fraction(0))} {_number(constraint.threshold)})"
 
 
-_ROWS = ("row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added", "row_planes")
+_ROWS = (
+    "row_exponent",
+    "row_base",
+    "row_mu",
+    "row_count",
+    "row_feature",
+    "row_slope",
+    "row_added",
+    "row_planes",
+    "row_pairs",
+)
 
 
 def _name(node: int, feature: int) -> str:

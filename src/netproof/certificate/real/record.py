@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import NoEvidenceError
-from netproof.result import DividedEnd, Ends, Trace
+from netproof.result import DividedEnd, Ends, PairsBeside, Trace
 
 
 def check_record(trace: Trace, inputs: int, source: str) -> None:
@@ -51,6 +51,8 @@ def _fault(trace: Trace, inputs: int) -> str:
         _is_divided(one, sizes) for one in trace.divided
     ):
         return "has ends of ranges of features that are not there, or about others than it names"
+    if not all(_is_paired(one, sizes) for pairs in trace.pairs for one in pairs):
+        return "has pairs of features that are not there, or about others than it names"
     return ""
 
 
@@ -80,6 +82,16 @@ def _is_whole(ends: Ends, sizes: Sequence[int]) -> bool:
     count = ends.feature.shape
     shapes = (ends.upper.shape, ends.bound.shape, ends.slope.shape)
     return shapes == (count, count, (*count, len(ends.open))) and _are_finite([ends.slope])
+
+
+def _is_paired(pairs: PairsBeside, sizes: Sequence[int]) -> bool:
+    """Whether pairs are of features that are there, each of them in one."""
+    both = np.concatenate([pairs.first, pairs.second])
+    if not 0 <= pairs.k < len(sizes) or not _names(pairs.open, sum(sizes)) or not _names(np.sort(both), sizes[pairs.k]):
+        return False
+    count = len(pairs.first)
+    shapes = pairs.second.shape, pairs.bound.shape, pairs.slope.shape
+    return shapes == ((count,), (count, 4), (count, 4, len(pairs.open))) and _are_finite([pairs.slope])
 
 
 def _is_divided(end: DividedEnd, sizes: Sequence[int]) -> bool:

@@ -14,6 +14,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.ranges.refine_split import SplitEnds
@@ -55,12 +56,14 @@ class Grounds(Rows):
     s : of ``MULTIPLIERS`` ``[N, n_k]`` for each activation, None where the objective does not reach; of ``SIGNS`` the slopes
         and the multipliers ``[N, unstable features]``; float64
     planes : of ``SIGNS`` the number of the planes that stand in the place of chords (:meth:`Journal.planed`), 0 for none
+    pairs : the same of pairs of features (:meth:`Journal.paired`)
     """
 
     means: Means
     weight: Tensor | None = None
     s: tuple[Tensor | None, ...] = ()
     planes: int = 0
+    pairs: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,14 @@ class Planed:
 
     index: tuple[Tensor, ...]
     planes: Mapping[int, Planes]
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Features that were bounded together: unstable features of all activations, and which of them are pairs."""
+
+    index: tuple[Tensor, ...]
+    pairs: Mapping[int, Pairs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +112,7 @@ class Journal:
     refuted, splits, reduced : nodes that were refuted, split, and got ranges of their own
     common : regions that hold the whole box, in the order in which their ranges were found, and how these were found
     slopes, divided : by which ends of such ranges were bounded, where that is recorded
-    planes : sets of planes that hold on the whole box, which are numbered from 1
+    planes, pairs : sets of planes, and of pairs of features, that hold on the whole box, which are numbered from 1
     count : nodes so far
     bytes : what the record occupies
     """
@@ -116,6 +127,7 @@ class Journal:
         self.slopes: list[SlopedEnds] = []
         self.divided: list[SplitEnds] = []
         self.planes: list[Planed] = []
+        self.pairs: list[Paired] = []
         self.count = 0
         self.bytes = 0
 
@@ -140,6 +152,12 @@ class Journal:
         # Row, column and value of every entry.
         self.bytes += sum(24 * len(one.value) for above in planes.values() for one in above.onto.values())
         return len(self.planes)
+
+    def paired(self, index: tuple[Tensor, ...], pairs: Mapping[int, Pairs]) -> int:
+        """Features ``index`` of activations are bounded together in pairs on all of the box: the number of the set."""
+        self.pairs.append(Paired(index, pairs))
+        self.bytes += sum(4 * one.ends.slope.numel() for one in pairs.values() if one.ends is not None)
+        return len(self.pairs)
 
     def resumed(self, case: Tensor, node: Tensor) -> None:
         """A search that was given up for another one goes on: cases ``[N]`` and the nodes where it began."""

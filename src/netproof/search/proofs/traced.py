@@ -14,8 +14,8 @@ from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.activations.relu import ReLU
-from netproof.result import DividedEnd, Ends, PlanesAbove, Refutation, Trace
-from netproof.search.proofs.journal import Grounds, Journal, Means, Planed
+from netproof.result import DividedEnd, Ends, PairsBeside, PlanesAbove, Refutation, Trace
+from netproof.search.proofs.journal import Grounds, Journal, Means, Paired, Planed
 
 
 def trace_of(graph: Graph, journal: Journal) -> Trace:
@@ -46,6 +46,7 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
     box = [_box(region) for means, region in plain if means is Means.CROWN][-1:]
     divided = _divided(journal.divided, sizes)
     planes = tuple(_planes(graph, planed) for planed in journal.planes)
+    pairs = tuple(_pairs(graph, paired, sizes) for paired in journal.pairs)
     return Trace(
         sizes,
         dict(journal.roots),
@@ -58,6 +59,7 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
         divided,
         box[0] if box else (),
         planes,
+        pairs,
     )
 
 
@@ -74,6 +76,20 @@ def _planes(graph: Graph, planed: Planed) -> tuple[PlanesAbove, ...]:
             onto.append((before, one.row.numpy(), one.column.numpy(), one.value.numpy()))
         p, q = (end.numpy() for end in planes.ends)
         found.append(PlanesAbove(k, planed.index[k].numpy(), p, q, tuple(onto)))
+    return tuple(found)
+
+
+def _pairs(graph: Graph, paired: Paired, sizes: tuple[int, ...]) -> tuple[PairsBeside, ...]:
+    """Pairs of a set, those of one activation after the other; certificates have pairs of ReLUs' features."""
+    begin = itertools.accumulate(sizes, initial=0)
+    numbers = [start + which.numpy() for start, which in zip(begin, paired.index, strict=False)]
+    found = []
+    for k, pairs in sorted(paired.pairs.items()):
+        if pairs.ends is None or not isinstance(graph.activation(graph.activations[k]), ReLU):
+            continue
+        first, second = paired.index[k][pairs.members].view(2, -1).numpy()
+        opened = np.concatenate([np.zeros(0, np.int64), *numbers[:k]])
+        found.append(PairsBeside(k, first, second, opened, pairs.ends.slope.numpy(), pairs.ends.largest.numpy()))
     return tuple(found)
 
 
@@ -111,7 +127,7 @@ def _refutation(by: Grounds, row: int) -> Refutation:
     weight = None if by.weight is None else _row(by.weight, row)
     if by.means is not Means.SIGNS or len(by.s) != 2 or by.s[0] is None or by.s[1] is None:
         return Refutation(by.means.value, weight)
-    return Refutation(by.means.value, weight, _row(by.s[0], row), _row(by.s[1], row), by.planes)
+    return Refutation(by.means.value, weight, _row(by.s[0], row), _row(by.s[1], row), by.planes, by.pairs)
 
 
 def _row(part: Tensor, row: int) -> NDArray[np.float64]:

@@ -96,8 +96,8 @@ class ReluSplit:
         self._fitting = fitting or Fitting()
         #: planes and pairs are chosen anew when so many subproblems have been bounded
         self._fitted_at = self._fitting.first
-        #: the number of the planes in the record, 0 for none
-        self._planed = 0
+        #: the numbers of planes and of pairs in the record, 0 for none, and of which dual they are
+        self._told: tuple[int, int, SignDual] = 0, 0, dual
         self._begun: tuple[Tensor, Tensor | None] | None = None
         self._pace = _Pace(1, 0.0, 0.0)
 
@@ -196,16 +196,28 @@ class ReluSplit:
         fitted = Fitted(parts.side, parts.choice)
         planes = self._fitting.priced(self._objectives(parts), fitted, Until(PLANE.steps, -math.inf, deadline))
         if planes is not None:
-            self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
-            self._planed = 0 if self._record is None else self._record.planed(planes.index, planes.planes)
+            self._take(planes)
 
     def _pair(self, parts: Open, deadline: float) -> None:
         """Choose pairs that are good for some subproblems, where there are any."""
         if not self._fitting.has_pairs or not len(parts):
             return
         until = Until(SIGN.root_steps, -math.inf, deadline)
-        self._dual = self._fitting.paired(self._dual, self._objectives(parts), Fitted(parts.side, parts.choice), until)
-        self._dual32 = self._dual.to(torch.float32, self._dual32.device)
+        self._take(self._fitting.paired(self._dual, self._objectives(parts), Fitted(parts.side, parts.choice), until))
+
+    def _take(self, dual: SignDual) -> None:
+        """Bound by other planes and pairs from here on."""
+        self._dual, self._dual32 = dual, dual.to(torch.float32, self._dual32.device)
+
+    def _recorded(self, nodes: Tensor, by: Grounds) -> None:
+        """Nodes are refuted with the planes and pairs that there are."""
+        dual = self._dual
+        if self._record is None or not len(nodes):
+            return
+        if self._told[2] is not dual:
+            planed = self._record.planed(dual.index, dual.planes) if dual.planes else 0
+            self._told = planed, self._record.paired(dual.index, dual.pairs) if dual.pairs else 0, dual
+        self._record.leaf(nodes, replace(by, planes=self._told[0], pairs=self._told[1]))
 
     def _objectives(self, parts: Open) -> Mixed:
         """The objectives of subproblems under weights of their constraints."""
@@ -278,9 +290,9 @@ class ReluSplit:
         # The parent's bound holds here too.
         value = torch.minimum(point.value, batch.value)
         is_open = value >= 0
-        if self._record is not None and batch.node is not None:
-            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta), self._planed)
-            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        if batch.node is not None:
+            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta))
+            self._recorded(batch.node[~is_open], by.take(~is_open))
         rows = is_open.nonzero()[:, 0]
         if not len(rows):
             return None

@@ -44,8 +44,6 @@ class Rounds:
         self._solver = leaf_solver(problem.memory)
         #: whether planes are worth their while
         self._planes = True
-        #: a certificate has no rule for pairs
-        self._pairs = problem.record is None
         #: the search with planes or pairs that stood best when it was given up for better ranges, and its case
         self._kept: tuple[ReluSplit, int] | None = None
 
@@ -137,12 +135,12 @@ class Rounds:
         dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, rounding, self._solver)
         # Planes and pairs take a second or more for every case.
-        if most is not None or len(case) > PLANED.cases or not (self._planes or self._pairs):
+        if most is not None or len(case) > PLANED.cases:
             return search.run(case, deadline, most, grace=grace)
         found = search.run(case, deadline, PLANED.easy * len(case), grace=grace)
         if _is_over(found, deadline):
             return found
-        pairs = self._pairs and (math.isinf(grace) or search.prospect(deadline) < PAIRED.prospect)
+        pairs = math.isinf(grace) or search.prospect(deadline) < PAIRED.prospect
         if not (self._planes or pairs):
             return search.go_on(deadline, grace)
         return self._after(found, self._one_by_one((dual, rounding), _left(found), deadline, grace, pairs=pairs))
@@ -153,7 +151,8 @@ class Rounds:
         """Every case by a search of its own, with planes and pairs that are good for it, the hardest first, to the first one that is not refuted."""
         dual, rounding = known
         count, left = 0, case[self._by_bounds(dual, case)]
-        pairing = Pairing(dual, rounding, self._problem.device) if pairs else None
+        is_recorded = self._problem.record is not None
+        pairing = Pairing(dual, rounding, self._problem.device, keeps_slopes=is_recorded) if pairs else None
         while len(left):
             pricing = Pricing(dual, rounding, self._problem.device) if self._planes else None
             kept = None if self._kept is None else self._kept[0]

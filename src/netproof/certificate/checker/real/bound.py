@@ -7,9 +7,9 @@ rounded outward, and are only ever made smaller.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,19 +27,21 @@ Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 #: center, slopes for every input (None for 0) and radius of values: ``center + slopes . t +- radius``
 Form = tuple[Array, Array | None, Array]
-#: what planes leave of what arrives, their share in the bound and weight in its error, and what they hand on to nodes
-Laid = tuple[Array, Array, Floats, Iterator[tuple[int, Array]]]
+#: multipliers and their share in the bound, its weight in the error, and what is handed on to other nodes
+Handed = tuple[Array, Array, Floats, Iterable[tuple[int, Array]]]
+#: the first two of single features, from what arrives, the ranges and what a row says
+Alone = Callable[..., tuple[Array, Array]]
 
 
-class Plane(Protocol):
-    """Planes above features of a ReLU."""
+class Beside(Protocol):
+    """What bounds features of a ReLU in another way than each alone."""
 
-    def laid(self, numbers: Float64, v: Array, ranges: Ranges) -> Laid:
-        """What they leave of ``v``, take of the bound, weigh in its error, and hand on to nodes."""
+    def handed(self, numbers: Float64, v: Array, ranges: Ranges, said: Said, alone: Alone) -> Handed:
+        """What becomes of all that arrives."""
 
 
-#: planes by ReLUs
-Above = Mapping[int, Plane]
+#: by ReLUs
+Above = Mapping[int, Beside]
 NONE: Above = {}
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
@@ -155,8 +157,8 @@ class Evaluation:
         # node; one for every node whose share is added; and those of single terms.
         terms = max(longest) + len(network.nodes) * float(users + 1) + widest + 64
         self.gamma = 0.0 if numbers.exact else gamma(terms)
-        # With planes: sums over their features, and a share more at whatever is bent, from everything that is bent behind it.
-        self._planed = 0.0 if numbers.exact else gamma(terms + widest + 2.0 * len(network.bends))
+        # With planes or pairs: sums over their features, and a share more at whatever is bent, from everything that is bent behind it.
+        self._wider = 0.0 if numbers.exact else gamma(terms + widest + 2.0 * len(network.bends))
 
     @cached_property
     def _absolute(self) -> dict[int, Affine]:
@@ -167,11 +169,8 @@ class Evaluation:
     def exact(self) -> Evaluation | None:
         """In fractions, where these can tell more: of ReLUs alone, and not too many products."""
         products = sum(node.size * node.operator.terms for node in self.network.nodes if node.operator is not None)
-        if (
-            self._fractions is None
-            or products > _PRODUCTS
-            or {self.network.nodes[i].bend for i in self.network.bends} - {RELU}
-        ):
+        kinds = {self.network.nodes[i].bend for i in self.network.bends}
+        if self._fractions is None or products > _PRODUCTS or kinds - {RELU}:
             return None
         try:
             return self._fractions()
@@ -361,17 +360,17 @@ class Evaluation:
     # The bound.
 
     def refutations(
-        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, planes: Above = NONE
+        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, beside: Above = NONE
     ) -> Floats:
-        """Upper bounds of objectives, one for each row, on the cells given for them, ``[R]``; ``planes`` hold on all of these."""
+        """Upper bounds of objectives, one for each row, on the cells given for them, ``[R]``; what is ``beside`` single features holds on all of these."""
         found = np.full(len(cell), np.inf)
         for rows in self.portions(len(cell)):
             part = None if slopes is None else slopes.take(rows)
-            found[rows] = self.numbers.upper(*self.bound(cells, cell[rows], objective.take(rows), part, planes))
+            found[rows] = self.numbers.upper(*self.bound(cells, cell[rows], objective.take(rows), part, beside))
         return found
 
     def bound(
-        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, planes: Above = NONE
+        self, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None = None, beside: Above = NONE
     ) -> tuple[Array, Floats]:
         """Values of the bound and what rounding may have taken from them (0 where nothing is rounded): ``[R]`` each."""
         network, numbers = self.network, self.numbers
@@ -400,13 +399,14 @@ class Evaluation:
                 given = None if slopes is None else slopes.lower[k]
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
                 if node.bend == RELU:
-                    ranges = Ranges.taken(cells.low[k], cells.high[k], cell)
-                    if k in planes:
-                        v, share, weight, parts = planes[k].laid(numbers, v, ranges)
-                        value, weighed = value + share, weighed + weight
+                    ranges, said = Ranges.taken(cells.low[k], cells.high[k], cell), (given, added, flat)
+                    if k in beside:
+                        s, share, weight, parts = beside[k].handed(numbers, v, ranges, said, partial(self._relu, k))
+                        weighed = weighed + weight
                         for before, part in parts:
                             hand(before, part)
-                    s, share = self._relu(k, v, ranges, given, added, flat)
+                    else:
+                        s, share = self._relu(k, v, ranges, *said)
                 else:
                     s, share = self._bent(k, i, v, cells, cell, (given, added, flat))
                 value = value + share
@@ -421,7 +421,7 @@ class Evaluation:
                 value = value if offset is None else value + v @ offset
                 for operand, part in zip(node.operands, node.operator.adjoint(v), strict=True):
                     hand(operand, part)
-        return value, self._error(weighed, objective.constant, self._planed if planes else self.gamma)
+        return value, self._error(weighed, objective.constant, self._wider if beside else self.gamma)
 
     def _bent(self, k: int, i: int, v: Array, cells: Cells, cell: Index, said: Said) -> tuple[Array, Array]:
         """The same as :meth:`_relu` of other bends, node ``i``."""

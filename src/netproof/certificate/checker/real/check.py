@@ -29,13 +29,13 @@ from fractions import Fraction
 import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
-from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
-from netproof.certificate.real.contents import LEMMAS, LIMB, PLANES, Forest, RealCertificate, Taken, fault_of
+from netproof.certificate.real.contents import LEMMAS, LIMB, PAIRS, PLANES, Forest, RealCertificate, Taken, fault_of
 from netproof.errors import CertificateError, ProofError
 
 
@@ -156,8 +156,8 @@ def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: s
     last = len(evaluation.network.nodes) - 1
     for place in range(taken.one("stages")):
         rule = taken.one("stage")
-        if rule == PLANES:
-            prover.counts.planes += prover.sets.add(taken, evaluation, cells)
+        if rule in (PLANES, PAIRS):
+            prover.sets.add(rule, taken, prover, cells)
             continue
         if rule != LEMMAS:
             cells = prover.derive(cells, rule)

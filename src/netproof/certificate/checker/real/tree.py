@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64
-from netproof.certificate.checker.real.planes.above import Sets
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
@@ -38,6 +38,7 @@ class Counts:
     empty: int = 0
     lemmas: int = 0
     planes: int = 0
+    pairs: int = 0
     given: int = 0
     rules: Counter[int] = field(default_factory=Counter)
     closest: float = -math.inf
@@ -113,7 +114,9 @@ class Rows:
     """Rows of multipliers of a certificate."""
 
     def __init__(self, arrays: dict[str, Integers], sizes: Sequence[int]) -> None:
-        self.exponent, self._flat, self.planes = arrays["row_exponent"], arrays["row_base"] == 1, arrays["row_planes"]
+        self.exponent, self._flat = arrays["row_exponent"], arrays["row_base"] == 1
+        #: ``[rows, 2]``, numbers of sets
+        self.sets = np.stack([arrays["row_planes"], arrays["row_pairs"]], 1)
         count = len(self.exponent)
         self.mu = arrays["row_mu"].reshape(count, -1) if count else np.zeros((0, 0), np.int64)
         self._first = np.concatenate([np.zeros(1, np.int64), np.cumsum(arrays["row_count"])])
@@ -175,11 +178,10 @@ class Prover:
     def __init__(self, evaluation: Evaluation, rows: Rows, source: str) -> None:
         self.evaluation, self.rows, self.source = evaluation, rows, source
         self.counts = Counts()
-        #: of planes that hold on the cells of the part
+        #: of planes and pairs that hold on the cells of the part
         self.sets = Sets(source)
         self._mixtures: dict[tuple[int, int], Mixture] = {}
-        network = evaluation.network
-        total = sum(n.size for n in network.nodes)
+        network, total = evaluation.network, sum(node.size for node in evaluation.network.nodes)
         self._chunk = max(1, _AT_ONCE // (total * 2))
         self._bytes = 8 * (2 * (network.inputs + sum(network.sizes)) + total)
         self._rows = max(1, _AT_ONCE // total)
@@ -283,7 +285,7 @@ class Prover:
         ]
         slopes = self.rows.slopes(row)
         objective = objective_of(mixtures, self.evaluation.network, self.evaluation.numbers)
-        which, asked = self.rows.planes[row], self.sets.refutations
+        which, asked = self.rows.sets[row], self.sets.refutations
         value = asked(self.evaluation, cells, np.arange(len(row)), objective, slopes, which)
         strict = np.array([mixture.strict for mixture in mixtures], np.bool_)
         # Where rounding is all that may be in the way of a bound of 0, or next to it, fractions decide.

@@ -90,7 +90,7 @@ class Grower:
         numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
         self._batch = max(1, min(_BATCH, numbers // widest))
         self._few = max(1, _ROWS // widest)
-        self._descents: dict[int, Descent] = {}
+        self._descents: dict[tuple[int, int], Descent] = {}
         self.beyond = 0
         self._each = limits.each
         self._tried: Counter[int] = Counter()
@@ -302,23 +302,23 @@ class Grower:
     def _descended(
         self, claims: list[Claim], wishes: list[Wish], cells: Cells, split: NDArray[np.bool_]
     ) -> Multipliers:
-        """The best rows on the way from wishes, one for each cell, each with its planes."""
-        which = np.array([wish.planes for wish in wishes])
+        """The best rows on the way from wishes, one for each cell, each with its planes and pairs."""
+        which = np.array([wish.sets for wish in wishes])
         parts, order = [], []
-        for planes in np.unique(which).tolist():
-            some = np.flatnonzero(which == planes)
+        for sets in np.unique(which, axis=0).tolist():
+            some = np.flatnonzero((which == sets).all(1))
             mine, rows = cells.take(some), [wishes[n].rounded(_FINE) for n in some.tolist()]
             objective, slopes = self._asked_of([claims[n] for n in some.tolist()], rows)
-            descent = self._descent(planes)
+            descent = self._descent((sets[0], sets[1]))
             parts.append(descent.run(mine, objective, descent.started(mine, objective, slopes), split[some]))
             order.append(some)
         return Multipliers.joined(parts).take(np.argsort(np.concatenate(order)))
 
-    def _descent(self, planes: int) -> Descent:
-        """What makes rows with some planes better."""
-        if planes not in self._descents:
-            self._descents[planes] = Descent(self._evaluation, self._sets.planes(planes) if self._sets else {})
-        return self._descents[planes]
+    def _descent(self, sets: tuple[int, int]) -> Descent:
+        """What makes rows with some planes and pairs better."""
+        if sets not in self._descents:
+            self._descents[sets] = Descent(self._evaluation, self._sets.named(*sets) if self._sets else {})
+        return self._descents[sets]
 
     def _asked_of(self, claims: Sequence[Claim], rows: Sequence[Row]) -> tuple[Objective, Slopes | None]:
         """What claims ask, by rows, one for each."""
@@ -454,7 +454,7 @@ class Grower:
             claim = seed.claims[0]
             if claim.found is None:
                 row = self._wishes.of(seed, claim, low[i], high[i])[0].rounded(_FINE)
-                one = self._descent(row.planes).started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
+                one = self._descent(row.sets).started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
                 claim.found = one.arriving[0], one.handed[0]
             arriving[i] = claim.found[0]
         return np.asarray(abs(arriving) * missed)

@@ -89,16 +89,7 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
         return []
     feature, sign = ends.feature[which], np.where(ends.upper[which], 1, -1)
     width, known = (high - low)[which], np.where(sign > 0, high[which], -low[which])
-    begin = np.cumsum([0, *evaluation.network.sizes])
-    # Slopes of features that are no longer open, or not different from the rule's, say nothing.
-    lows, highs = (np.concatenate([x[0] for x in part])[ends.open] for part in (cells.low, cells.high))
-    kinds = np.array([evaluation.network.nodes[i].bend == RELU for i in evaluation.network.bends], np.bool_)
-    straight = np.repeat(kinds, evaluation.network.sizes)[ends.open]
-    matters = np.where(straight, (lows < 0) & (highs > 0), lows < highs) & (ends.open < begin[k])
-    slope = ends.slope[which][:, matters].astype(np.float64)
-    slope = np.where(straight[matters], np.clip(slope, 0.0, 1.0), slope)
-    # Of curves the rule's slope is no number.
-    numbers, rule = ends.open[matters], np.where(straight, leans(lows, highs) * 1.0, np.nan)[matters]
+    numbers, slope, rule = told_slopes(evaluation, cells, k, ends.open, ends.slope[which])
     # What gains too little is left out, and what is nearly as good as the search's bound has digits enough.
     bound, best = ends.bound[which], np.full(len(which), np.inf)
     rows: list[Row | None] = [None] * len(which)
@@ -106,7 +97,7 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     for digits in _DIGITS:
         if not len(left):
             break
-        made = [_row(numbers, slope[i], rule, digits, maker.width) for i in left.tolist()]
+        made = [sloped_row(numbers, slope[i], rule, digits, maker.width) for i in left.tolist()]
         value = _values(evaluation, cells, k, feature[left], sign[left], made)
         for i, row, one in zip(left.tolist(), made, value.tolist(), strict=True):
             if one < best[i] - (0.0 if rows[i] is None else _COST * width[i]):
@@ -120,7 +111,25 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     return found
 
 
-def _row(numbers: NDArray[np.int64], slope: Floats, rule: Floats, digits: int, width: int) -> Row:
+def told_slopes(
+    evaluation: Evaluation, cells: Cells, k: int, opened: NDArray[np.int64], slope: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Of slopes ``[N, m]`` of features ``[m]`` those that say something of the operand of ReLU ``k``: the features, their slopes, and
+    what these are by the rule."""
+    begin = np.cumsum([0, *evaluation.network.sizes])
+    # Slopes of features that are no longer open, or not different from the rule's, say nothing.
+    lows, highs = (np.concatenate([x[0] for x in part])[opened] for part in (cells.low, cells.high))
+    kinds = np.array([evaluation.network.nodes[i].bend == RELU for i in evaluation.network.bends], np.bool_)
+    straight = np.repeat(kinds, evaluation.network.sizes)[opened]
+    matters = np.where(straight, (lows < 0) & (highs > 0), lows < highs) & (opened < begin[k])
+    told = slope[:, matters].astype(np.float64)
+    told = np.where(straight[matters], np.clip(told, 0.0, 1.0), told)
+    # Of curves the rule's slope is no number.
+    return opened[matters], told, np.where(straight, leans(lows, highs) * 1.0, np.nan)[matters]
+
+
+def sloped_row(numbers: NDArray[np.int64], slope: Floats, rule: Floats, digits: int, width: int) -> Row:
+    """A row without weights, of slopes with so many digits, those that differ from the rule's."""
     rounded = np.rint(slope * 2.0**digits) / 2.0**digits
     new = rounded != rule
     return Wish(np.zeros(width), False, numbers[new], rounded[new], np.zeros(int(new.sum()))).rounded(digits)

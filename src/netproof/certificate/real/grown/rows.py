@@ -19,8 +19,8 @@ _LARGEST = 2.0**52
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Weights of constraints, and features with slopes and what is added, all of them multiples of ``2^-exponent``; the number of a set
-    of planes, 0 for none."""
+    """Weights of constraints, and features with slopes and what is added, all of them multiples of ``2^-exponent``; the numbers of sets
+    of planes and of pairs, 0 for none."""
 
     exponent: int
     flat: bool
@@ -29,17 +29,23 @@ class Row:
     slope: Integers
     added: Integers
     planes: int = 0
+    pairs: int = 0
+
+    @property
+    def sets(self) -> tuple[int, int]:
+        """The numbers of sets of planes and of pairs."""
+        return self.planes, self.pairs
 
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal for equal rows."""
         parts = (self.feature.tobytes(), self.slope.tobytes(), self.added.tobytes())
-        return (self.exponent, self.flat, self.mu, *parts, self.planes)
+        return (self.exponent, self.flat, self.mu, *parts, self.sets)
 
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """What a row should say: weights of at least 0, of which the largest is 1 or all are 0; slopes and what is added; planes."""
+    """What a row should say: weights of at least 0, of which the largest is 1 or all are 0; slopes and what is added; planes and pairs."""
 
     weight: Floats
     flat: bool = False
@@ -47,6 +53,12 @@ class Wish:
     slope: Floats | None = None
     added: Floats | None = None
     planes: int = 0
+    pairs: int = 0
+
+    @property
+    def sets(self) -> tuple[int, int]:
+        """The numbers of sets of planes and of pairs."""
+        return self.planes, self.pairs
 
     @cached_property
     def is_plain(self) -> bool:
@@ -66,11 +78,11 @@ class Wish:
         mu = tuple(int(w) for w in np.rint(self.weight * unit))
         if self.feature is None or self.slope is None or self.added is None:
             none = np.zeros(0, np.int64)
-            return Row(exponent, self.flat, mu, none, none, none, self.planes)
+            return Row(exponent, self.flat, mu, none, none, none, *self.sets)
         slope, added = (
             np.rint(np.clip(part * unit, -_LARGEST, _LARGEST)).astype(np.int64) for part in (self.slope, self.added)
         )
-        return Row(exponent, self.flat, mu, self.feature, slope, added, self.planes)
+        return Row(exponent, self.flat, mu, self.feature, slope, added, *self.sets)
 
 
 def arrays_of_rows(rows: Sequence[Row] | Iterable[Row], width: int) -> dict[str, Integers]:
@@ -92,6 +104,7 @@ def arrays_of_rows(rows: Sequence[Row] | Iterable[Row], width: int) -> dict[str,
         "row_slope": joined([row.slope for row in rows]),
         "row_added": joined([row.added for row in rows]),
         "row_planes": np.array([row.planes for row in rows], np.int64),
+        "row_pairs": np.array([row.pairs for row in rows], np.int64),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
-from netproof.certificate.checker.real.planes.above import Sets
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.real.contents import EMPTY, Integers
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.program import Programs
@@ -100,7 +100,7 @@ NO_LIMITS = Limits()
 @dataclass(frozen=True, eq=False)
 class Maker:
     """What trees are grown with: the network in float64, which looks at the deadline, the rows so far and how many weights they
-    have, the deadline, linear programs of the network's cells, and sets of planes that rows name."""
+    have, the deadline, linear programs of the network's cells, and sets of planes and pairs that rows name."""
 
     evaluation: Evaluation
     table: RowTable

@@ -8,21 +8,22 @@ that were split are moved (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021), by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import NONE, Cells, Evaluation, Floats, Objective, Slopes
+from netproof.certificate.checker.real.bound import NONE, Above, Cells, Evaluation, Floats, Objective, Slopes
+from netproof.certificate.checker.real.joint.pairs import Pairs
+from netproof.certificate.checker.real.joint.planes import Planes
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.operators import Array
-from netproof.certificate.checker.real.planes.above import Planes
 from netproof.certificate.checker.real.relus import Ranges, leans
 from netproof.certificate.real.contents import Integers
-from netproof.certificate.real.grown.above import Watched
 from netproof.certificate.real.grown.bent import attained, near, slopes_of
+from netproof.certificate.real.grown.joint.watched import Watched, WatchedPairs
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
 _STEPS, _LENGTH, _SHORTER = 30, 0.02, 0.9
@@ -65,11 +66,12 @@ class Multipliers:
 
 
 class Descent(Evaluation):
-    """A network's bound, and its slope by the multipliers, with planes of a set."""
+    """A network's bound, and its slope by the multipliers, with planes and pairs of sets."""
 
-    def __init__(self, evaluation: Evaluation, planes: Mapping[int, Planes] | None = None) -> None:
+    def __init__(self, evaluation: Evaluation, beside: Above = NONE) -> None:
         super().__init__(evaluation.network, evaluation.numbers, evaluation.look)
-        self._planes = {k: Watched.of(one) for k, one in (planes or {}).items()}
+        self._planes = {k: Watched.of(one) for k, one in beside.items() if isinstance(one, Planes)}
+        self._pairs = {k: WatchedPairs.of(one) for k, one in beside.items() if isinstance(one, Pairs)}
         self._begin = np.cumsum([0, *self.network.sizes]).tolist()
         self._kinds = [self.network.nodes[i].bend for i in self.network.bends]
 
@@ -156,14 +158,18 @@ class Descent(Evaluation):
         lower = tuple(None if np.isnan(part).all() or kind == PRODUCT else part for kind, part in parts)
         some = tuple(part if part.any() else None for part in np.split(added, self._begin[1:-1], 1))
         slopes = Slopes(lower, some, np.zeros(len(rows), np.bool_))
-        for planes in self._planes.values():
-            planes.forget()
-        value = self.numbers.upper(*self.bound(cells, rows, objective, slopes, self._planes or NONE))
+        watched: dict[int, Watched | WatchedPairs] = {**self._planes, **self._pairs}
+        for one in watched.values():
+            one.forget()
+        value = self.numbers.upper(*self.bound(cells, rows, objective, slopes, watched))
         v, s = (np.concatenate([seen[n] for seen in self._seen], 1) for n in range(2))
         for k, planes in self._planes.items():
             row, at, arrived = planes.seen
             column = self._begin[k] + planes.feature[at]
             v[row, column], s[row, column] = arrived, np.nan
+        for k, pairs in self._pairs.items():
+            if pairs.seen is not None:
+                v[:, self._begin[k] + pairs.member.reshape(-1)] = pairs.seen[0]
         return Multipliers(value, slope, added, v, s)
 
     def _forward(self, cells: Cells, last: int, lower: Sequence[Floats], added: Sequence[Floats]) -> list[Floats]:
@@ -179,12 +185,20 @@ class Descent(Evaluation):
             v, s = self._seen[k]
             low, high = cells.low[k], cells.high[k]
             best = attained(node.bend, v, s, low, high)
+            pairs = self._pairs.get(k)
+            if pairs is not None and pairs.seen is not None:
+                columns = pairs.member.reshape(-1)
+                v, best = v.copy(), best.copy()
+                v[:, columns], best[:, columns] = pairs.seen
             excess.append(operands[0] - best)
             # By what s follows v: the line's slope, whichever it is.
             if node.bend == RELU:
                 is_open = (low < 0) & (high > 0)
                 chord = np.where(is_open, high / np.where(is_open, high - low, 1.0), low >= 0)
                 p = np.where(is_open & (v < 0), lower[k], chord)
+                if pairs is not None:
+                    mine = np.isin(np.arange(v.shape[1]), pairs.member) & is_open & (v >= 0)
+                    p = p + np.where(mine, added[k], 0.0)
             else:
                 p = s / np.where(v == 0, np.inf, v)
             rest = p * excess[-1]

@@ -27,6 +27,14 @@ class Wishes:
 
     def __init__(self, places: Sequence[Places], trace: Trace, straight: NDArray[np.bool_]) -> None:
         self._places, self._trace, self._straight = places, trace, straight
+        begin = np.cumsum([0, *trace.sizes])
+        #: the features of pairs, by numbers of sets
+        self._paired = [
+            np.concatenate(
+                [np.zeros(0, np.int64), *(begin[one.k] + x for one in pairs for x in (one.first, one.second))]
+            )
+            for pairs in trace.pairs
+        ]
         self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
 
     def of(self, seed: Seed, claim: Claim, low: Floats, high: Floats) -> list[Wish]:
@@ -40,38 +48,44 @@ class Wishes:
             return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else plain
         weight = plain[0].weight
         scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
-        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
+        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added
         if len(numbers) != len(slope):
             return plain
         side = np.zeros(len(numbers))
         for number, which in seed.sides.items():
             side[numbers == number] = which
+        split = added.clip(min=0) * side
         factor = (
             1.0
             if self._places[claim.goal].is_end
             else scale
             if scale > 0
-            else float((added * abs(side)).max(initial=0.0)) or 1.0
+            else float(abs(split).max(initial=0.0)) or 1.0
         )
-        added = added * side / factor
         low, high = low[numbers], high[numbers]
-        rule = leans(low, high) * 1.0
+        rule, is_open = leans(low, high) * 1.0, (low < 0) & (high > 0) & (side == 0)
+        # What is added to slopes of upper lines does not grow with weights.
+        raised = is_open & np.isin(numbers, self._paired[refutation.pairs - 1]) if refutation.pairs else 0.0
+        added = split / factor + raised * added
         slope = np.where(np.isnan(slope), rule, slope)
         # In ascending order, and without those that the network does not have.
         matters = numbers.argsort(kind="stable")
         named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
         matters = matters[named[matters] & self._straight[numbers[matters]]]
-        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters], refutation.planes)
+        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters], *_sets(refutation))
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
     def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
         """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
         weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
-        planes = 0 if refutation is None else refutation.planes
-        key = claim.goal, claim.trace is None, weight, planes
+        sets = (0, 0) if refutation is None else _sets(refutation)
+        key = claim.goal, claim.trace is None, weight, sets
         if key not in self._known:
             weights = self._weights(claim, refutation)
-            self._known[key] = [Wish(one, planes=planes) for one in weights], [Wish(one, flat=True) for one in weights]
+            self._known[key] = (
+                [Wish(one, planes=sets[0], pairs=sets[1]) for one in weights],
+                [Wish(one, flat=True) for one in weights],
+            )
         return self._known[key]
 
     def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
@@ -88,6 +102,10 @@ class Wishes:
         weight = weight / weight.max() if weight.max() > 0 else weight
         # Beyond the record another one may be the one that does not hold.
         return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
+
+
+def _sets(refutation: Refutation) -> tuple[int, int]:
+    return refutation.planes, refutation.pairs
 
 
 def begun(above: Claim, number: int, which: int) -> Wish | None:

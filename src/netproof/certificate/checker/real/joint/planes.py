@@ -6,12 +6,22 @@ give. The file has ``m``; what ``o`` has to be is found here, by the bound, on t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Laid, Objective, Slopes
+from netproof.certificate.checker.real.bound import (
+    Alone,
+    Cells,
+    Evaluation,
+    Floats,
+    Handed,
+    Index,
+    Objective,
+    Slopes,
+)
+from netproof.certificate.checker.real.curved.bends import Said
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.operators import Array
@@ -19,6 +29,8 @@ from netproof.certificate.checker.real.relus import Ranges
 from netproof.certificate.real.contents import Integers, Taken
 from netproof.errors import ProofError
 
+#: what planes leave of what arrives, their share in the bound and weight in its error, and what they hand on to nodes
+Laid = tuple[Array, Array, Floats, Iterator[tuple[int, Array]]]
 #: entries that are not 0 of all planes of a set, and products that are added up at once
 _MOST = _AT_ONCE = 1 << 22
 _OF_PLANES = ("plane_relu", "plane_feature", "plane_exponent", "plane_right", "plane_left", "plane_entries")
@@ -70,6 +82,12 @@ class Planes:
     reach: Floats
     onto: Mapping[int, Sparse]
 
+    def handed(self, numbers: Float64, v: Array, ranges: Ranges, said: Said, alone: Alone) -> Handed:
+        """As :class:`netproof.certificate.checker.real.bound.Beside` has it: chords bound what planes leave."""
+        left, share, weight, parts = self.laid(numbers, v, ranges)
+        s, rest = alone(left, ranges, *said)
+        return s, share + rest, weight, parts
+
     def laid(self, numbers: Float64, v: Array, ranges: Ranges) -> Laid:
         """What is left of ``v``, ``[R, n]``, where planes take what is above 0 at features whose sign is open; the planes' share of
         the bound and their weight in its error, ``[R]``, and what they hand on to nodes."""
@@ -84,67 +102,41 @@ class Planes:
         return left, taken @ numbers.load(self.offset), weight, parts
 
 
-class Sets:
-    """Sets of planes that hold on cells of a part, which rows name by numbers from 1; ``source`` is how errors call the certificate."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._sets: list[Mapping[int, Planes]] = [{}]
-
-    def planes(self, number: int) -> Mapping[int, Planes]:
-        """A set, by the ReLUs that its planes are above."""
-        return self._sets[number]
-
-    def refutations(
-        self, by: Evaluation, cells: Cells, cell: Index, objective: Objective, slopes: Slopes | None, which: Integers
-    ) -> Floats:
-        """Upper bounds on the cells given for rows, each by the set that it names, 0 for none: ``[R]``."""
-        if not which.any():
-            return by.refutations(cells, cell, objective, slopes)
-        if which.max() >= len(self._sets):
-            raise ProofError(self._source, "a row names planes that are not there")
-        value = np.zeros(len(cell))
-        for one in np.unique(which).tolist():
-            some = np.flatnonzero(which == one)
-            mine = None if slopes is None else slopes.take(some)
-            value[some] = by.refutations(cells, cell[some], objective.take(some), mine, self._sets[one])
-        return value
-
-    def add(self, taken: Taken, evaluation: Evaluation, cells: Cells) -> int:
-        """Take the next set, whose offsets are made to hold on one cell; how many planes it has."""
-        network, count = evaluation.network, taken.one("plane_count")
-        relu, feature, exponent, right, left, entries = (taken.take(name, count) for name in _OF_PLANES)
-        step, value = (taken.take(name, int(entries.sum())) for name in ("plane_step", "plane_value"))
-        sizes = [network.nodes[i].size for i in network.bends]
-        if any(not 0 < k <= len(sizes) or network.nodes[network.bends[k - 1]].bend != RELU for k in relu.tolist()):
-            raise ProofError(self._source, "a plane names a ReLU that is not there")
-        place, most = relu * max(sizes) + feature, np.array([0, *sizes])[relu]
-        if (feature < 0).any() or (feature >= most).any() or (np.diff(place) <= 0).any() or len(step) > _MOST:
-            problem = "planes are above features that are not there or not in ascending order, or too many"
-            raise ProofError(self._source, problem)
-        begin, owner = np.cumsum([0, network.inputs, *sizes]), np.repeat(np.arange(count), entries)
-        total = np.concatenate([np.zeros(1, np.int64), np.cumsum(step)])
-        column = total[1:] - total[np.cumsum(entries) - entries][owner] - 1
-        if (column >= begin[relu][owner]).any():
-            raise ProofError(self._source, "a plane is over values that are not before its ReLU")
-        unit: Floats = np.ldexp(1.0, -exponent)
-        planes = {}
-        for k in np.unique(relu - 1).tolist():
-            mine = np.flatnonzero(relu - 1 == k)
-            some = slice(*np.searchsorted(owner, (mine[0], mine[-1] + 1)))
-            number, onto = np.searchsorted(begin, column[some], side="right") - 1, {}
-            for bend in np.unique(number).tolist():
-                at = np.flatnonzero(number == bend)
-                scaled = value[some][at] * unit[owner[some][at]]
-                node = network.bends[bend - 1] if bend else 0
-                width = network.nodes[node].size
-                onto[node] = Sparse.of(owner[some][at] - mine[0], column[some][at] - begin[bend], scaled, width)
-            above = _Above(evaluation, cells, k, feature[mine], onto)
-            planes[k] = above.placed(right[mine] * unit[mine], left[mine] * unit[mine])
-            if not np.isfinite(planes[k].offset).all():
-                raise ProofError(self._source, "a plane has no end")
-        self._sets.append(planes)
-        return count
+def planes_of(taken: Taken, evaluation: Evaluation, cells: Cells, source: str) -> tuple[int, dict[int, Planes]]:
+    """The next set of a certificate: how many planes it has, and these by their ReLUs, made to hold on one cell; ``source`` is how
+    errors call the certificate."""
+    network, count = evaluation.network, taken.one("plane_count")
+    relu, feature, exponent, right, left, entries = (taken.take(name, count) for name in _OF_PLANES)
+    step, value = (taken.take(name, int(entries.sum())) for name in ("plane_step", "plane_value"))
+    sizes = [network.nodes[i].size for i in network.bends]
+    if any(not 0 < k <= len(sizes) or network.nodes[network.bends[k - 1]].bend != RELU for k in relu.tolist()):
+        raise ProofError(source, "a plane names a ReLU that is not there")
+    place, most = relu * max(sizes) + feature, np.array([0, *sizes])[relu]
+    if (feature < 0).any() or (feature >= most).any() or (np.diff(place) <= 0).any() or len(step) > _MOST:
+        problem = "planes are above features that are not there or not in ascending order, or too many"
+        raise ProofError(source, problem)
+    begin, owner = np.cumsum([0, network.inputs, *sizes]), np.repeat(np.arange(count), entries)
+    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(step)])
+    column = total[1:] - total[np.cumsum(entries) - entries][owner] - 1
+    if (column >= begin[relu][owner]).any():
+        raise ProofError(source, "a plane is over values that are not before its ReLU")
+    unit: Floats = np.ldexp(1.0, -exponent)
+    planes = {}
+    for k in np.unique(relu - 1).tolist():
+        mine = np.flatnonzero(relu - 1 == k)
+        some = slice(*np.searchsorted(owner, (mine[0], mine[-1] + 1)))
+        number, onto = np.searchsorted(begin, column[some], side="right") - 1, {}
+        for bend in np.unique(number).tolist():
+            at = np.flatnonzero(number == bend)
+            scaled = value[some][at] * unit[owner[some][at]]
+            node = network.bends[bend - 1] if bend else 0
+            width = network.nodes[node].size
+            onto[node] = Sparse.of(owner[some][at] - mine[0], column[some][at] - begin[bend], scaled, width)
+        above = _Above(evaluation, cells, k, feature[mine], onto)
+        planes[k] = above.placed(right[mine] * unit[mine], left[mine] * unit[mine])
+        if not np.isfinite(planes[k].offset).all():
+            raise ProofError(source, "a plane has no end")
+    return count, planes
 
 
 @dataclass(frozen=True, eq=False)
