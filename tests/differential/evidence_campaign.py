@@ -5,7 +5,8 @@
 Every network has a witness, evaluated in fractions, so that no certificate of its property may be accepted, in any arithmetic.
 Certificates are made in three ways: *damage* takes one that proves another property of the network, says it is about this one,
 and changes entries; *wrong* makes rows and splits by chance; *descent* chooses slopes and what is added so that the bound
-comes as close to 0 as it can. Half of them have sets of planes, good ones and others, which are damaged and chosen with the rest. Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
+comes as close to 0 as it can. Half of them have sets of planes, and half sets of pairs, good ones and others, which are damaged and chosen with the rest
+(``joint_evidence.py``). Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
 the checker failed in any other way than by its own errors. Of every network a few leaves are evaluated in float64 and in fractions,
 too: the fraction has to lie in the interval that the error term claims. With ``--second`` every tenth certificate goes through the checker in
 ``checkers/rust``, too. 500 networks are 10^5 damaged certificates and more than 10^4 of wrong claims.
@@ -35,18 +36,28 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from netproof.certificate.checker.real.bound import Evaluation, Objective
+from differential.joint_evidence import (
+    Octagons,
+    arrays_of_pairs,
+    arrays_of_planes,
+    moved_pairs,
+    moved_planes,
+    pairs_by_chance,
+    planes_by_chance,
+    with_pairs,
+    with_planes,
+)
+from netproof.certificate.checker.real.bound import Above, Cells, Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real, root_of
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.network import read_network
-from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational
-from netproof.certificate.checker.real.joint.planes import Sets
 from netproof.certificate.checker.real.property import read_property
-from netproof.certificate.checker.real.tree import Rows
-from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, PLANES, SPLIT, Taken, arrays_of
+from netproof.certificate.checker.real.tree import Prover, Rows
+from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, PAIRS, PLANES, SPLIT, Taken, arrays_of
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import CertificateError, FormatError, ProofError
-from soundness.real_evidence import Builder, Digits, certificate, chain, property_text, values_of
+from soundness.real_evidence import Builder, Digits, certificate, chain, property_text, values_at, values_of
 
 
 class Question:
@@ -59,6 +70,9 @@ class Question:
     bends: list[str]
     values: list[int]
     slopes: list[np.ndarray]
+    #: the network in float64, and the box as a cell
+    evaluation: Evaluation
+    root: Cells
     #: whether no map is before the first bend
     _is_bare = False
 
@@ -67,8 +81,10 @@ class Question:
         self._look()
         # So that bends of the inputs are bent in some boxes.
         center = rng.normal(size=self.inputs) * (2.0**-5 if self._is_bare else 1.0)
-        # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
-        reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
+        center = self._bent_near(rng, center) if rng.random() < 0.4 else center
+        # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all. Of few bends both
+        # sides are reached but in the largest.
+        reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4, 0.5]))
         corners = (
             np.array(np.meshgrid(*[[-1.0, 1.0]] * self.inputs)).reshape(self.inputs, -1).T
             if reach
@@ -77,9 +93,23 @@ class Question:
         lower, upper = center - reach, center + reach
         points = [np.where(c < 0, lower, upper).tolist() for c in corners]
         self.lower, self.upper = lower.tolist(), upper.tolist()
+        with np.errstate(all="ignore"):
+            self.root = self.evaluation.root(lower, upper)
         self.threshold = max(map(self.value, points))
         self.property = self.asking(self.threshold)
         self.easier = self.asking(self.threshold + 1 + abs(self.threshold))
+
+    def _bent_near(self, rng: np.random.Generator, center: np.ndarray) -> np.ndarray:
+        """A point next to which as many features of the first bend as there are inputs change their sign, where there is one near 0."""
+        operand = self.evaluation.network.operands[0]
+        offset = np.array(values_at(self.network, [0.0] * self.inputs, Digits())[operand], np.float64)
+        some = rng.permutation(len(offset))[: self.inputs]
+        try:
+            found = np.linalg.solve(self.slopes[0][some], -offset[some])
+        except np.linalg.LinAlgError:  # fewer features, or maps of one another
+            return center
+        near = found + rng.normal(size=self.inputs) * float(rng.choice([0.0, 2.0**-24, 2.0**-7]))
+        return near if abs(found).max() < 8 else center
 
     def value(self, x: list[float]) -> Fraction:
         """The output at a point, or a little less."""
@@ -112,6 +142,7 @@ class Question:
 
     def _look(self) -> None:
         network = read_network(self.network, self.inputs, Float64(), "network")
+        self.evaluation = Evaluation(network, Float64())
         self.bends, self.slopes = [network.nodes[i].bend for i in network.bends], []
         self.values = [network.nodes[i].size for i in network.bends]
         begin = np.cumsum([0, self.inputs, *self.values]).tolist()
@@ -243,75 +274,8 @@ def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]
         }
         for name, value in (("row_exponent", 0), ("row_base", 0), ("row_mu", 0), ("row_count", 0)):
             given[name] = np.append(given[name], value)
-    return with_planes(rng, question, given) if rng.random() < 0.5 else given
-
-
-def with_planes(rng: np.random.Generator, question: Question, given: dict[str, object]) -> dict[str, object]:
-    """The same with one or two sets of planes before the stages or behind them, and rows that name some."""
-    sets = [some for some in (planes_by_chance(rng, question) for _ in range(int(rng.integers(1, 3)))) if some]
-    if not sets:
-        return given
-    stages, rows = list(given.get("stage", ())), np.size(given["row_exponent"])
-    first = [PLANES] * (len(sets) if rng.random() < 0.8 else 0)
-    return given | {
-        "stages": [len(stages) + len(sets)],
-        "stage": [*first, *stages, *[PLANES] * (len(sets) - len(first))],
-        **arrays_of_planes(sets),
-        "row_planes": rng.integers(0 if rng.random() < 0.3 else 1, len(sets) + 1, size=rows),
-    }
-
-
-#: ReLU from 1, feature, exponent, prices of both ends, and numbers by columns
-Plane = tuple[int, int, int, int, int, dict[int, int]]
-
-
-def planes_by_chance(rng: np.random.Generator, question: Question) -> list[Plane]:
-    """Planes above most ReLUs, over what is before them: near the operand's own slopes, or anything."""
-    found: list[Plane] = []
-    begin = np.cumsum([0, question.inputs, *question.values])
-    for k, slopes in enumerate(question.slopes, 1):
-        for feature, row in enumerate(slopes):
-            if question.bends[k - 1] != RELU or rng.random() < 0.2:
-                continue
-            exponent = int(rng.integers(0, 41))
-            m = row * float(rng.choice([0.0, 0.5, 1.0, rng.random()])) * (rng.random(len(row)) < 0.8)
-            if rng.random() < 0.4:
-                m = m + rng.normal(size=len(row)) * 10.0 ** rng.integers(-9, 9, size=len(row))
-            whole = np.rint(np.clip(np.nan_to_num(np.ldexp(m, exponent)), -(2.0**52), 2.0**52)).astype(np.int64)
-            entries = {int(i): int(whole[i]) for i in np.flatnonzero(rng.random(begin[k]) < 0.9)}
-            prices = rng.integers(0, 2, size=2) * 10.0 ** rng.integers(-6, 4, size=2) * rng.random(2)
-            right, left = (int(min(np.ldexp(price, exponent), 2.0**50)) for price in prices)
-            found.append((k, feature, exponent, right, left, entries))
-    return found
-
-
-def arrays_of_planes(sets: list[list[Plane]]) -> dict[str, object]:
-    """Sets of planes as arrays of a certificate."""
-    planes = [one for some in sets for one in some]
-    names = ("plane_relu", "plane_feature", "plane_exponent", "plane_right", "plane_left")
-    return {
-        "plane_count": [len(some) for some in sets],
-        **{name: [one[place] for one in planes] for place, name in enumerate(names)},
-        "plane_entries": [len(one[5]) for one in planes],
-        "plane_step": [step for one in planes for step in np.diff([-1, *one[5]]).tolist()],
-        "plane_value": [value for one in planes for value in one[5].values()],
-    }
-
-
-def moved_planes(rng: np.random.Generator, planes: list[Plane], step: float) -> list[Plane]:
-    """Planes with other slopes and prices, not far away."""
-
-    def other(number: int, least: int, most: int) -> int:
-        return int(min(max(number * (1 + step * rng.normal()) + int(rng.integers(-1, 2)), least), most))
-
-    return [
-        (
-            *one[:3],
-            *(other(price, 0, 2**50) for price in one[3:5]),
-            {column: other(value, -(2**52), 2**52) for column, value in one[5].items()},
-        )
-        for one in planes
-    ]
+    given = with_planes(rng, question, given) if rng.random() < 0.5 else given
+    return with_pairs(rng, question, given) if rng.random() < 0.5 else given
 
 
 #: operators that networks with smooth functions have
@@ -327,9 +291,11 @@ def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) 
     best, value, tried = rng.normal(size=(2, width)) * 0.1, np.inf, []
     # Of ReLUs slopes beyond 0 and 1 are of no use, of other functions they are.
     reach = (-4, 4) if isinstance(question, SmoothQuestion) else (0, 1)
-    kept = planes_by_chance(rng, question) if rng.random() < 0.6 else []
+    kept = planes_by_chance(rng, question) if rng.random() < 0.4 else []
+    paired = None if kept or rng.random() < 0.3 else pairs_by_chance(rng, question)
     for step in range(steps):
         planes = moved_planes(rng, kept, 0.4 * 0.9**step)
+        pairs = None if paired is None else moved_pairs(rng, question, paired, 0.4 * 0.9**step)
         moved = best + rng.normal(size=best.shape) * 0.4 * 0.9**step
         given = {
             "rule": [int(rng.integers(0, 5))],
@@ -342,11 +308,21 @@ def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) 
         }
         if planes:
             given |= {"stages": [1], "stage": [PLANES], **arrays_of_planes([planes]), "row_planes": [1]}
+        if pairs is not None:
+            given |= _of_pairs(given, pairs)
         tried.append(given)
         found = bound(given)
         if found is not None and found < value:
-            best, value, kept = moved, found, planes
+            best, value, kept, paired = moved, found, planes, pairs
     return tried
+
+
+def _of_pairs(given: dict[str, object], pairs: Octagons) -> dict[str, object]:
+    """What a certificate of one row has besides, which is about one set of pairs."""
+    sets, more = arrays_of_pairs([pairs], 1)
+    rows = {"row_base": [0], **given}
+    rows = {name: np.append(np.asarray(rows[name], np.int64), values) for name, values in more.items()}
+    return {"stages": [1], "stage": [PAIRS], **sets, **rows, "row_pairs": [1, *[0] * len(pairs.said)]}
 
 
 def damaged(rng: np.random.Generator, made):
@@ -383,12 +359,7 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
     if rng.random() < 0.5:
         cells = real.derive(cells, int(rng.integers(1, 5)), sized=True)
     rows, last = Rows(dict(question.claimed(given).arrays), question.sizes), len(real.network.nodes) - 1
-    found, sets, planes = [], Sets("certificate"), planes_by_chance(rng, question)
-    if planes:
-        try:
-            sets.add(Taken(arrays_of(**arrays_of_planes([planes]))), real, cells)
-        except ProofError:  # a plane without an end
-            planes = []
+    found, beside = [], sets_on(rng, question, cells, real)
     for row in range(len(rows.exponent)):
         values = []
         for evaluation in (exact, real):
@@ -396,12 +367,30 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
             constant = numbers.load(np.zeros(1))
             constant[0] = numbers.fraction(-question.threshold)
             objective = Objective({last: numbers.load(np.ones((1, 1)))}, constant)
-            above = sets.named(row % 2 if planes else 0, 0)
+            above = beside[row % len(beside)]
             values.append(
                 evaluation.bound(cells, np.zeros(1, np.int64), objective, rows.slopes(np.array([row])), above)
             )
         (value, _), (near, error) = values
         found.append((value[0], float(near[0]), float(error[0])))
+    return found
+
+
+def sets_on(rng: np.random.Generator, question: Question, cells: Cells, real: Evaluation) -> list[Above]:
+    """Nothing, planes, and pairs that hold on a cell, as far as there are some."""
+    found: list[Above] = [{}]
+    planes, pairs = planes_by_chance(rng, question), pairs_by_chance(rng, question, fine=True)
+    for rule, some in ((PLANES, planes), (PAIRS, pairs)):
+        if not some:
+            continue
+        sets = Sets("certificate")
+        given, rows = (arrays_of_planes([some]), {}) if rule == PLANES else arrays_of_pairs([some], 0)
+        prover = Prover(real, Rows(arrays_of(**rows), question.sizes), "certificate")
+        try:
+            sets.add(rule, Taken(arrays_of(**given)), prover, cells)
+        except ProofError:  # a plane without an end, or none of a pair
+            continue
+        found.append(sets.named(rule == PLANES, rule == PAIRS))
     return found
 
 
@@ -421,7 +410,8 @@ class Campaign:
     def try_one(self, way: str, made, question: Question, arithmetic: str) -> float | None:
         """Check a certificate of a false claim; the bound that it comes to, if it says one."""
         self.counts[way] += 1
-        self.counts[f"{way}: with planes"] += bool(len(made.arrays["plane_count"]))
+        for what in ("plane", "pair"):
+            self.counts[f"{way}: with {what}s"] += bool(len(made.arrays[f"{what}_count"]))
         if self._second is not None and self.counts[way] % 10 == 0:
             self._try_second(way, made, question)
         try:

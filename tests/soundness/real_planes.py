@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from netproof.certificate.checker.real.bound import Evaluation, Objective
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RELU
-from netproof.certificate.checker.real.joint.planes import Sets
+from netproof.certificate.checker.real.tree import Prover, Rows
 from netproof.certificate.real.contents import PLANES, Taken, arrays_of
 from soundness.real_evidence import Builder, perceptron
 
@@ -89,7 +90,16 @@ def added(evaluation: Evaluation, cells, *sets) -> Sets:
     taken = Taken(arrays_of(**arrays_of_sets(*sets)))
     with np.errstate(all="ignore"):
         for some in sets:
-            assert found.add(taken, evaluation, cells) == len(some)
+            prover = prover_of(evaluation, found)
+            found.add(PLANES, taken, prover, cells)
+            assert prover.counts.planes == len(some)
+    return found
+
+
+def prover_of(evaluation: Evaluation, sets: Sets, **rows) -> Prover:
+    """Whoever takes sets of a certificate with such rows."""
+    found = Prover(evaluation, Rows(arrays_of(**rows), evaluation.network.sizes), "certificate")
+    found.sets = sets
     return found
 
 
@@ -148,7 +158,7 @@ def bounds_of(evaluation: Evaluation, cells, c, sets: Sets, slopes):
     """Upper bounds of objectives of outputs, and the values and errors that they are made of."""
     load = evaluation.numbers.load
     objective = Objective({len(evaluation.network.nodes) - 1: load(c)}, load(np.zeros(len(c))))
-    which, cell = np.ones(len(c), np.int64), np.zeros(len(c), np.int64)
+    which, cell = np.tile([1, 0], (len(c), 1)), np.zeros(len(c), np.int64)
     with np.errstate(all="ignore"):
         return (
             sets.refutations(evaluation, cells, cell, objective, slopes, which),

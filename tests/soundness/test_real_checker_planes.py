@@ -11,8 +11,8 @@ import pytest
 
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
-from netproof.certificate.checker.real.joint.planes import Sets
 from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import ProofError

@@ -7,8 +7,8 @@ import pytest
 
 from netproof.certificate.checker.real import bound as bound_module
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.joint import planes as module
 from netproof.certificate.checker.real.numbers import Float64
-from netproof.certificate.checker.real.joint import above as module
 from netproof.certificate.container import pack, unpack
 from netproof.certificate.real.contents import INTERVALS, NAMES, PLANES
 from netproof.certificate.real.format import decode, encode
@@ -174,7 +174,7 @@ def test_files_have_planes_from_version_4_on():
     network, property_, arrays = pair()
     made = certificate(network, property_, 2, 1, **arrays)
     data = encode(made)
-    container = unpack(data, "c", (3, 4))
+    container = unpack(data, "c", (3, 4, 5))
     assert container.version == 4
     again = decode(data)
     assert all((again.arrays[name] == made.arrays[name]).all() for name in NAMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real.bound import NONE, Evaluation, Objective
+from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.real.contents import CROWN
@@ -14,6 +14,7 @@ from netproof.certificate.real.grown.rows import Wish
 from netproof.certificate.real.grown.seeds import Claim
 from netproof.certificate.real.grown.steps import Descent
 from soundness.real_evidence import perceptron, residual
+from soundness.real_pairs import paired, some_pairs
 from soundness.real_planes import added, some_planes
 
 NETWORKS = {
@@ -22,7 +23,7 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=[*NETWORKS, "planes"])
+@pytest.fixture(params=[*NETWORKS, "planes", "pairs"])
 def posed(request):
     """A descent, three equal cells with halves of two features, and objectives on them; with planes above a perceptron's ReLUs."""
     make, inputs, radius = NETWORKS[request.param if request.param in NETWORKS else "perceptron"]
@@ -44,6 +45,8 @@ def posed(request):
     planes = {}
     if request.param == "planes":
         planes = added(evaluation, root, some_planes(rng, evaluation.network, root, good=True)).named(1, 0)
+    if request.param == "pairs":
+        planes = paired(evaluation, root, some_pairs(rng, evaluation, root, good=True)).named(0, 1)
     return Descent(evaluation, planes), root, cells, Objective({last: c}, np.zeros(3)), split
 
 
@@ -73,7 +76,7 @@ def test_bounds_get_better_and_are_the_checkers(posed):
     found = descent.run(cells, objective, start, split)
     assert (found.value <= start.value).all() and (found.value < start.value - 1e-3).any()
     assert (found.added[~split] == 0).all() and ((found.slope >= 0) & (found.slope <= 1)).all()
-    plain = descent.refutations(cells, np.arange(3), objective, None, descent._planes or NONE)
+    plain = descent.refutations(cells, np.arange(3), objective, None, {**descent._planes, **descent._pairs})
     assert start.value == pytest.approx(plain, abs=1e-9)
 
 

@@ -13,7 +13,7 @@ from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.container import version_of
 from netproof.certificate.real.contents import LEMMAS, PLANES, arrays_of
 from netproof.certificate.real.format import decode, encode
-from netproof.certificate.real.grown import above as tool
+from netproof.certificate.real.grown.joint import sets as tool
 from netproof.certificate.real.make import evidence_of
 from netproof.errors import NoEvidenceError, ProofError
 from netproof.search.real import relu_split, rounds
@@ -29,6 +29,8 @@ def planed(monkeypatch):
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
     monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, first=2, worth=-1.0))
+    # Pairs have tests of their own.
+    monkeypatch.setattr(rounds, "Pairing", lambda *_, **__: None)
     # Rows alone: what the record says has to be enough.
     monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
 

@@ -29,7 +29,7 @@ class Told(Descent):
         shape: Any = Shape(*bends)
         self.network = shape.network
         self._begin = np.cumsum([0, *self.network.sizes]).tolist()
-        self._kinds, self._planes = [kind for kind, _ in bends], {}
+        self._kinds, self._planes, self._pairs = [kind for kind, _ in bends], {}, {}
         self.values, self.excess, self.arriving = list(values), list(excess), arriving
         self.asked: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -185,7 +185,7 @@ class Bounded(Descent):
         self.numbers: Any = SimpleNamespace(upper=lambda *ends: np.array(ends).sum(0))
 
     def bound(self, cells, rows, objective, slopes, planes):  # type: ignore[override]
-        assert planes is NONE
+        assert planes == NONE
         self.told = rows, slopes
         self._seen[1] = np.full((len(rows), 2), 3.0), np.full((len(rows), 2), 4.0)
         return np.arange(len(rows)) * 1.0, np.ones(len(rows))

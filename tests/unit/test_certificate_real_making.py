@@ -79,7 +79,7 @@ def test_the_arrays_of_rows():
     arrays = {name: values.tolist() for name, values in arrays_of_rows([ROW, flat], 3).items()}
     assert arrays == {
         "row_exponent": [3, 0], "row_base": [0, 1], "row_mu": [8, 2, 0, 1, 0, 0], "row_count": [2, 0],
-        "row_feature": [1, 4], "row_slope": [3, -2], "row_added": [0, 5], "row_planes": [0, 0],
+        "row_feature": [1, 4], "row_slope": [3, -2], "row_added": [0, 5], "row_planes": [0, 0], "row_pairs": [0, 0],
     }  # fmt: skip
 
 
@@ -352,7 +352,7 @@ def test_wishes_without_slopes_are_rows_of_weights_alone():
 
 def test_arrays_of_no_rows_are_of_whole_numbers_too():
     arrays = arrays_of_rows([], 2)
-    assert all(len(values) == 0 and values.dtype == np.int64 for values in arrays.values()) and len(arrays) == 8
+    assert all(len(values) == 0 and values.dtype == np.int64 for values in arrays.values()) and len(arrays) == 9
 
 
 def test_seeds_and_places_where_nothing_is_said():

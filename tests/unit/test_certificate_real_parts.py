@@ -227,7 +227,7 @@ def test_every_part_is_proved_by_the_record_of_its_box(parts):
     assert arrays["cases"].tolist() == [1, 1] and arrays["kind"].tolist() == [1, 1, 2, 2]
     assert arrays["row_exponent"].tolist() == [1, 2]
     assert {name for name, values in arrays.items() if len(values)} == {
-        "cases", "kind", "row_exponent", "row_base", "row_mu", "row_count", "row_planes",
+        "cases", "kind", "row_exponent", "row_base", "row_mu", "row_count", "row_planes", "row_pairs",
     }  # fmt: skip
 
 

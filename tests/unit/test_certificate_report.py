@@ -19,7 +19,7 @@ FILES = {"certificate": "c.npcert", "network": "n<1>.onnx", "property": "p.vnnli
 
 def checked(claim: str = "unsat", cases: tuple[int, ...] = (2, 1), **counts: Any) -> RealChecked:
     given: dict[str, Any] = {
-        "rules": {2: 5, 1: 3}, "leaves": 4, "given": 2, "splits": 3, "empty": 1, "lemmas": 6, "planes": 7, "closest": -0.25,
+        "rules": {2: 5, 1: 3}, "leaves": 4, "given": 2, "splits": 3, "empty": 1, "lemmas": 6, "planes": 7, "pairs": 8, "closest": -0.25,
     }  # fmt: skip
     return SimpleNamespace(  # type: ignore[return-value]
         certificate=SimpleNamespace(claim=claim, name="n\x1b1", producer="netproof", network_sha256="ab", property_sha256="cd"),
@@ -46,7 +46,7 @@ def test_the_document_says_everything_once() -> None:
         "network": {"file": "n<1>.onnx", "sha256": "ab", "inputs": 30, "outputs": 10, "neurons": 70},
         "property": {"file": "p.vnnlib", "sha256": "cd", "boxes": 2, "cases": 3},
         "arithmetic": "real", "evaluation": "float64", "rules": {RULES[1]: 3, RULES[2]: 5},
-        "leaves": 4, "leaves_with_multipliers": 2, "splits": 3, "empty": 1, "lemmas": 6, "planes": 7, "closest_bound": -0.25,
+        "leaves": 4, "leaves_with_multipliers": 2, "splits": 3, "empty": 1, "lemmas": 6, "planes": 7, "pairs": 8, "closest_bound": -0.25,
         "seconds": 1.234568, "netproof": netproof_version(),
     }  # fmt: skip
     assert list(document["rules"]) == [RULES[1], RULES[2]]  # type: ignore[call-overload]
@@ -90,7 +90,7 @@ def test_text_for_a_terminal() -> None:
         "property     p.vnnlib, SHA-256 cd",
         f"claim        {document['claim_in_words']}",
         f"arithmetic   real; evaluated in {document['evaluation_in_words']}",
-        f"proof        4 leaves (2 with multipliers of their own), 3 splits, 1 empty cells, 6 lemmas, 7 planes; ranges by {RULES[1]} on 3 cells, "
+        f"proof        4 leaves (2 with multipliers of their own), 3 splits, 1 empty cells, 6 lemmas, 7 planes, 8 pairs; ranges by {RULES[1]} on 3 cells, "
         f"{RULES[2]} on 5 cells; the bound closest to 0 is -0.25",
         f"checked by   netproof {netproof_version()}, 1.23 s",
     ]
@@ -98,7 +98,7 @@ def test_text_for_a_terminal() -> None:
     bare.certificate.name = bare.certificate.producer = ""  # type: ignore[misc]
     lines = text_of(document_of(bare, FILES)).splitlines()
     assert lines[1] == "certificate  c.npcert (unnamed; by an unnamed program)"
-    assert lines[-2].endswith("6 lemmas, 7 planes; ranges by intervals")
+    assert lines[-2].endswith("6 lemmas, 7 planes, 8 pairs; ranges by intervals")
 
 
 def test_documents_are_json_whatever_was_bounded() -> None:

@@ -2,6 +2,7 @@
 
 use crate::network::{Network, Node};
 use crate::number::{Big, Dyadic};
+use crate::pairs::Pairs;
 use std::collections::BTreeMap;
 
 /// A box with a range for the operand of every ReLU.
@@ -20,18 +21,21 @@ impl Cell {
     }
 }
 
-/// What a row says of features: by ReLU and feature, the slope and what is added; and the number of its set of planes, 0 for none.
+/// What a row says of features: by ReLU and feature, the slope and what is added; and the numbers of its sets of planes and of pairs,
+/// 0 for none.
 #[derive(Default)]
 pub struct Row {
     pub flat: bool,
-    pub set: usize,
+    pub planes: usize,
+    pub pairs: usize,
     pub features: BTreeMap<(usize, usize), (f64, f64)>,
 }
 
-/// `sum of coefficients . values + constant`, by node.
+/// `sum of coefficients . values + constant`, by node; all of it is `scale` times what rows are about.
 pub struct Objective {
     pub coefficients: BTreeMap<usize, Vec<Dyadic>>,
     pub constant: Dyadic,
+    pub scale: f64,
 }
 
 /// `relu(a) <= sum of columns . values + offset`; a column is a node, a feature of it, and what that is multiplied with, times
@@ -51,6 +55,13 @@ impl Plane {
 
 /// A set of planes, by ReLU and feature.
 pub type Planes = BTreeMap<(usize, usize), Plane>;
+
+/// What a bound has besides single features: the sets that a row names.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    pub planes: Option<&'a Planes>,
+    pub pairs: Option<&'a Pairs>,
+}
 
 type Interval = (Dyadic, Dyadic);
 
@@ -91,6 +102,31 @@ fn affine(node: &Node, values: &[Vec<Interval>]) -> Vec<Interval> {
         }
         Node::Sum { of, sign } => values[of[0]].iter().zip(&values[of[1]]).map(|(x, y)| sum(x.clone(), scaled(sign, y))).collect(),
         Node::Input | Node::Relu { .. } => Vec::new(),
+    }
+}
+
+/// What a ReLU hands on of a feature with the coefficient `v`. What is added is a multiplier of the constraints as rows know them, and
+/// so larger with the objective; but of an open feature of a pair with `v >= 0` it is a part of the slope, which is multiplied with `v`.
+fn multiplier(row: &Row, at: (usize, usize), (low, high): (f64, f64), v: f64, scale: f64, is_paired: bool) -> f64 {
+    let given = row.features.get(&at);
+    let added = given.map_or(0.0, |(_, added)| *added);
+    if row.flat {
+        return added * scale;
+    }
+    let is_open = low < 0.0 && high > 0.0;
+    let slope = if low >= 0.0 {
+        1.0
+    } else if high <= 0.0 {
+        0.0
+    } else if v >= 0.0 {
+        high / (high - low)
+    } else {
+        given.map_or(if leans(low, high) { 1.0 } else { 0.0 }, |(slope, _)| *slope)
+    };
+    match (is_paired && is_open, v >= 0.0) {
+        (true, true) => (slope + added) * v,
+        (true, false) => slope * v,
+        (false, _) => slope * v + added * scale,
     }
 }
 
@@ -174,8 +210,8 @@ impl Evaluation {
                 let up = !leans(low, high) == (turn == 0);
                 let mut c = vec![Dyadic::zero(); self.network.sizes[of]];
                 c[j] = Dyadic::of(if up { 1.0 } else { -1.0 })?;
-                let objective = Objective { coefficients: [(of, c)].into(), constant: Dyadic::zero() };
-                let value = self.bound(&before, &objective, &Row::default(), &Planes::new())?.above();
+                let objective = Objective { coefficients: [(of, c)].into(), constant: Dyadic::zero(), scale: 1.0 };
+                let value = self.bound(&before, &objective, &Row::default(), Beside::default())?.above();
                 if up {
                     cell.high[k][j] = cell.high[k][j].min(value);
                 } else {
@@ -271,15 +307,19 @@ impl Evaluation {
             }
             // An end without a price may be infinite.
             let constant = if price.is_zero() { Dyadic::zero() } else { price.mul(&Dyadic::of(end)?) };
-            self.bound(cell, &Objective { coefficients, constant }, &flat, &Planes::new())
+            self.bound(cell, &Objective { coefficients, constant, scale: 1.0 }, &flat, Beside::default())
         };
         let above = most(&Dyadic::of(1.0)?.sub(&right), &right, cell.high[k][j])?;
         Ok(above.max(most(&left, &left, -cell.low[k][j])?))
     }
 
     /// The value of the bound, exactly.
-    pub fn bound(&self, cell: &Cell, objective: &Objective, row: &Row, planes: &Planes) -> Result<Dyadic, String> {
+    pub fn bound(&self, cell: &Cell, objective: &Objective, row: &Row, beside: Beside) -> Result<Dyadic, String> {
         let network = &self.network;
+        // No point of the cell is in the octagon of a pair without corners, whatever is asked.
+        if beside.pairs.into_iter().flatten().any(|(&(k, j), pair)| pair.kept(cell, k, j).next().is_none()) {
+            return Dyadic::of(-1.0);
+        }
         let mut pending: Vec<Option<Vec<Dyadic>>> = vec![None; network.nodes.len()];
         let mut value = objective.constant.clone();
         fn hand(pending: &mut [Option<Vec<Dyadic>>], to: usize, v: Vec<Dyadic>) {
@@ -308,7 +348,7 @@ impl Evaluation {
                         None if touched => vec![Dyadic::zero(); network.sizes[at]],
                         None => continue,
                     };
-                    for (&(_, j), plane) in planes.range((k, 0)..(k + 1, 0)) {
+                    for (&(_, j), plane) in beside.planes.into_iter().flat_map(|set| set.range((k, 0)..(k + 1, 0))) {
                         let is_open = cell.low[k][j] < 0.0 && cell.high[k][j] > 0.0;
                         if !is_open || v[j].is_negative() || v[j].is_zero() {
                             continue;
@@ -320,32 +360,30 @@ impl Evaluation {
                             to[feature] = to[feature].add(&all.mul(&m));
                         }
                     }
+                    let pairs: Vec<_> = beside.pairs.into_iter().flat_map(|set| set.range((k, 0)..(k + 1, 0))).collect();
+                    let mut is_paired = vec![false; v.len()];
+                    for (&(_, j), pair) in &pairs {
+                        (is_paired[j], is_paired[pair.second]) = (true, true);
+                    }
                     let mut s = Vec::with_capacity(v.len());
                     for (j, v) in v.iter().enumerate() {
                         let (low, high) = (cell.low[k][j], cell.high[k][j]);
-                        let given = row.features.get(&(k, j));
-                        let near = nearby(v);
-                        let slope = if low >= 0.0 {
-                            1.0
-                        } else if high <= 0.0 {
-                            0.0
-                        } else if near >= 0.0 {
-                            high / (high - low)
-                        } else {
-                            given.map_or(if leans(low, high) { 1.0 } else { 0.0 }, |(slope, _)| *slope)
-                        };
-                        let mut multiplier = if row.flat { 0.0 } else { slope * near };
-                        multiplier += given.map_or(0.0, |(_, added)| *added);
-                        let multiplier = Dyadic::of(multiplier)?;
-                        let at_end = |a: f64| -> Result<Dyadic, String> {
-                            Ok(v.mul(&Dyadic::of(plus_relu(a))?).sub(&multiplier.mul(&Dyadic::of(a)?)))
-                        };
-                        let mut best = at_end(low)?.max(at_end(high)?);
-                        if low < 0.0 && high > 0.0 {
-                            best = best.max(Dyadic::zero());
+                        let multiplier = Dyadic::of(multiplier(row, (k, j), (low, high), nearby(v), objective.scale, is_paired[j]))?;
+                        if !is_paired[j] {
+                            let at_end = |a: f64| -> Result<Dyadic, String> {
+                                Ok(v.mul(&Dyadic::of(plus_relu(a))?).sub(&multiplier.mul(&Dyadic::of(a)?)))
+                            };
+                            let mut best = at_end(low)?.max(at_end(high)?);
+                            if low < 0.0 && high > 0.0 {
+                                best = best.max(Dyadic::zero());
+                            }
+                            value = value.add(&best);
                         }
-                        value = value.add(&best);
                         s.push(multiplier);
+                    }
+                    for (&(_, j), pair) in pairs {
+                        let share = pair.share(cell, k, j, [&v[j], &v[pair.second]], [&s[j], &s[pair.second]]);
+                        value = value.add(&share.ok_or("a pair without a corner")?);
                     }
                     hand(&mut pending, *of, s);
                 }

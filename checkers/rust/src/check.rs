@@ -1,10 +1,11 @@
-//! What a certificate has to prove: stages, lemmas, planes, trees.
+//! What a certificate has to prove: stages, lemmas, planes, pairs, trees.
 
-use crate::bound::{Cell, Evaluation, Objective, Plane, Planes, Row};
+use crate::bound::{Beside, Cell, Evaluation, Objective, Plane, Planes, Row};
 use crate::file::Certificate;
 use crate::number::{Big, Dyadic};
+use crate::pairs::{FARTHEST, Pair, Pairs, corners, in_units};
 use crate::property::{Asked, Whole, whole};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Taken<'a> {
     certificate: &'a Certificate,
@@ -54,8 +55,8 @@ fn point(mantissa: i64, exponent: i64) -> Result<f64, String> {
 
 enum Goal {
     Case(Vec<Whole>),
-    /// the operand's node, the feature, the sign, and the end
-    Lemma(usize, usize, f64, f64),
+    /// features of an operand's node, each with its sign, of which the sum is at most the end
+    AtMost(usize, Vec<(usize, f64)>, f64),
 }
 
 struct Tree {
@@ -72,7 +73,8 @@ pub struct Checker<'a> {
     evaluation: Evaluation,
     rows: Vec<(i64, Vec<i64>, Row)>,
     /// those of the part that is being proved
-    sets: Vec<Planes>,
+    planes: Vec<Planes>,
+    pairs: Vec<Pairs>,
     pub leaves: usize,
     pub splits: usize,
 }
@@ -95,19 +97,22 @@ fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i
         return Err("array 'row_mu' has another length".into());
     }
     let width = mu.len() / exponents.len().max(1);
-    let sets = certificate.array("plane_count").len();
     let mut taken = Taken { certificate, at: BTreeMap::new() };
     let mut rows = Vec::new();
     for (number, exponent) in exponents.iter().enumerate() {
         if !(0..=60).contains(exponent) {
             return Err("an exponent of a row that is none".into());
         }
-        // Files of version 3 have no sets, and say nothing of them.
-        let set = if sets == 0 { 0 } else { taken.index("row_planes")? };
-        if set > sets {
-            return Err("a row names a set of planes that is not there".into());
-        }
-        let mut row = Row { flat: taken.bit("row_base")?, set, features: BTreeMap::new() };
+        let mut set = |name: &'static str, counts: &str| -> Result<usize, String> {
+            // Files of earlier versions say nothing of sets that they cannot have.
+            let number = if certificate.has(name) { taken.index(name)? } else { 0 };
+            if number > certificate.array(counts).len() {
+                return Err(format!("an entry of array '{name}' is a set that is not there"));
+            }
+            Ok(number)
+        };
+        let (planes, pairs) = (set("row_planes", "plane_count")?, set("row_pairs", "pair_count")?);
+        let mut row = Row { flat: taken.bit("row_base")?, planes, pairs, features: BTreeMap::new() };
         let count = taken.index("row_count")?;
         let mut before = -1;
         for _ in 0..count {
@@ -122,7 +127,7 @@ fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i
         }
         rows.push((*exponent, mu[number * width..(number + 1) * width].to_vec(), row));
     }
-    taken.all(&["row_base", "row_count", "row_feature", "row_slope", "row_added", "row_planes"])?;
+    taken.all(&["row_base", "row_count", "row_feature", "row_slope", "row_added", "row_planes", "row_pairs"])?;
     Ok(rows)
 }
 
@@ -131,7 +136,7 @@ impl<'a> Checker<'a> {
         let network = &evaluation.network;
         let sizes: Vec<usize> = network.relus.iter().map(|at| network.sizes[*at]).collect();
         let rows = rows_of(certificate, &sizes)?;
-        Ok(Checker { certificate, evaluation, rows, sets: Vec::new(), leaves: 0, splits: 0 })
+        Ok(Checker { certificate, evaluation, rows, planes: Vec::new(), pairs: Vec::new(), leaves: 0, splits: 0 })
     }
 
     pub fn prove(&mut self, asked: &Asked) -> Result<(), String> {
@@ -145,14 +150,19 @@ impl<'a> Checker<'a> {
             let lower = part.lower.iter().map(|x| x.below()).collect();
             let upper = part.upper.iter().map(|x| x.above()).collect();
             let mut cell = self.evaluation.root(lower, upper)?;
-            self.sets.clear();
+            self.planes.clear();
+            self.pairs.clear();
             for _ in 0..taken.index("stages")? {
                 match taken.one("stage")? {
                     rule @ 1..=4 => cell = self.evaluation.derive(&cell, rule)?,
                     5 => cell = self.lemmas(&mut taken, &cell)?,
                     6 => {
-                        let set = self.planes(&mut taken, &cell)?;
-                        self.sets.push(set);
+                        let set = self.planes_of(&mut taken, &cell)?;
+                        self.planes.push(set);
+                    }
+                    7 => {
+                        let set = self.pairs_of(&mut taken, &cell)?;
+                        self.pairs.push(set);
                     }
                     _ => return Err("a stage that is none".into()),
                 }
@@ -174,12 +184,13 @@ impl<'a> Checker<'a> {
             "stages", "stage", "tree", "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point",
             "split_exponent", "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
             "witness", "witness_limbs", "witness_two", "witness_ten", "plane_count", "plane_relu", "plane_feature",
-            "plane_exponent", "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value",
+            "plane_exponent", "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value", "pair_count",
+            "pair_relu", "pair_first", "pair_second", "pair_exponent", "pair_end", "pair_row",
         ])
     }
 
     /// The planes of a set, found on the cell of its stage.
-    fn planes(&self, taken: &mut Taken, cell: &Cell) -> Result<Planes, String> {
+    fn planes_of(&self, taken: &mut Taken, cell: &Cell) -> Result<Planes, String> {
         let network = &self.evaluation.network;
         // What columns are of: the inputs, then what ReLUs give.
         let nodes: Vec<usize> = std::iter::once(0).chain(network.relus.iter().copied()).collect();
@@ -229,6 +240,76 @@ impl<'a> Checker<'a> {
         Ok(set)
     }
 
+    /// The pairs of a set, on the cell of its stage.
+    fn pairs_of(&self, taken: &mut Taken, cell: &Cell) -> Result<Pairs, String> {
+        let (mut set, mut members) = (Pairs::new(), BTreeSet::new());
+        let count = taken.index("pair_count")?;
+        if count == 0 {
+            return Err("a set of no pairs".into());
+        }
+        for _ in 0..count {
+            let relu = taken.index("pair_relu")?;
+            let (first, second) = (taken.index("pair_first")?, taken.index("pair_second")?);
+            if relu == 0 || relu > cell.low.len() || second >= cell.low[relu - 1].len() || first >= second {
+                return Err("a pair of features that are not there, or not in ascending order".into());
+            }
+            let k = relu - 1;
+            if set.last_key_value().is_some_and(|(before, _)| *before >= (k, first)) {
+                return Err("pairs are not in ascending order".into());
+            }
+            if !members.insert((k, first)) || !members.insert((k, second)) {
+                return Err("a feature is in two pairs of a set".into());
+            }
+            let exponent = taken.one("pair_exponent")?;
+            if !(0..=60).contains(&exponent) {
+                return Err("an exponent of a pair that is none".into());
+            }
+            let network = &self.evaluation.network;
+            let operand = crate::network::operands(&network.nodes[network.relus[k]])[0];
+            let mut ends = [None; 4];
+            for (end, (a, b)) in ends.iter_mut().zip([(1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0)]) {
+                let (said, row) = (taken.one("pair_end")?, taken.index("pair_row")?);
+                if said.abs() > FARTHEST {
+                    return Err("an end of a pair that is too far from 0".into());
+                }
+                if row == 0 {
+                    continue;
+                }
+                if row > self.rows.len() {
+                    return Err("a row that is not there".into());
+                }
+                let goal = Goal::AtMost(operand, vec![(first, a), (second, b)], point(said, exponent)?);
+                self.refute(cell, &goal, row - 1).map_err(|problem| format!("an end of a pair: {problem}"))?;
+                *end = Some(said);
+            }
+            let range = |j: usize| in_units(cell.low[k][j], cell.high[k][j], exponent);
+            let corners = corners(range(first)?, range(second)?, ends);
+            if corners.is_empty() {
+                return Err("a pair has no corner".into());
+            }
+            set.insert((k, first), Pair { second, exponent, corners });
+        }
+        Ok(set)
+    }
+
+    /// What a row has besides single features.
+    fn beside(&self, row: &Row) -> Result<Beside<'_>, String> {
+        fn named<'a, T>(sets: &'a [T], number: usize, what: &str) -> Result<Option<&'a T>, String> {
+            match number {
+                0 => Ok(None),
+                number => Ok(Some(sets.get(number - 1).ok_or(format!("a row names a set of {what} that is not there"))?)),
+            }
+        }
+        let beside = Beside { planes: named(&self.planes, row.planes, "planes")?, pairs: named(&self.pairs, row.pairs, "pairs")? };
+        if let (Some(planes), Some(pairs)) = (beside.planes, beside.pairs) {
+            let relus: BTreeSet<usize> = planes.keys().map(|(k, _)| *k).collect();
+            if pairs.keys().any(|(k, _)| relus.contains(k)) {
+                return Err("a row names planes and pairs of one ReLU".into());
+            }
+        }
+        Ok(beside)
+    }
+
     fn lemmas(&mut self, taken: &mut Taken, cell: &Cell) -> Result<Cell, String> {
         let (mut goals, mut cut) = (Vec::new(), cell.clone());
         for _ in 0..taken.index("lemma_count")? {
@@ -240,7 +321,8 @@ impl<'a> Checker<'a> {
             }
             let network = &self.evaluation.network;
             let operand = crate::network::operands(&network.nodes[network.relus[relu - 1]])[0];
-            goals.push(vec![Goal::Lemma(operand, feature, if side { 1.0 } else { -1.0 }, end)]);
+            let sign = if side { 1.0 } else { -1.0 };
+            goals.push(vec![Goal::AtMost(operand, vec![(feature, sign)], sign * end)]);
             if side {
                 cut.high[relu - 1][feature] = cut.high[relu - 1][feature].min(end);
             } else {
@@ -339,11 +421,7 @@ impl<'a> Checker<'a> {
 
     fn refute(&self, cell: &Cell, goal: &Goal, row: usize) -> Result<(), String> {
         let (exponent, mu, row) = self.rows.get(row).ok_or("a row that is not there")?;
-        let none = Planes::new();
-        let planes = match row.set {
-            0 => &none,
-            set => self.sets.get(set - 1).ok_or("a row names a set of planes that is not there")?,
-        };
+        let beside = self.beside(row)?;
         let network = &self.evaluation.network;
         let last = network.nodes.len() - 1;
         let mut coefficients: BTreeMap<usize, Vec<Dyadic>> = BTreeMap::new();
@@ -351,20 +429,24 @@ impl<'a> Checker<'a> {
             let c = coefficients.entry(node).or_insert_with(|| vec![Dyadic::zero(); network.sizes[node]]);
             c[feature] = c[feature].add(more);
         };
-        let (mut constant, mut strict) = (Dyadic::zero(), false);
+        let (mut constant, mut strict, mut scale) = (Dyadic::zero(), false, 1.0);
         match goal {
-            Goal::Lemma(node, feature, sign, end) => {
+            Goal::AtMost(node, terms, end) => {
                 if mu.iter().any(|m| *m != 0) {
-                    return Err("a row of a lemma has weights".into());
+                    return Err("a row of a lemma or pair has weights".into());
                 }
-                at(*node, *feature, &Dyadic::of(*sign)?);
-                constant = Dyadic::of(*end)?.mul(&Dyadic::of(-sign)?);
+                for (feature, sign) in terms {
+                    at(*node, *feature, &Dyadic::of(*sign)?);
+                }
+                constant = Dyadic::of(-end)?;
                 strict = true;
             }
             Goal::Case(case) => {
                 if mu.iter().any(|m| *m < 0) || mu.iter().skip(case.len()).any(|m| *m != 0) {
                     return Err("a row weighs constraints that are none of the case's".into());
                 }
+                // The objective is larger by what is left of the power of ten that makes constraints whole.
+                scale = case.first().map_or(1.0, |c| c.scale);
                 for (weight, constraint) in mu.iter().zip(case) {
                     if *weight == 0 {
                         continue;
@@ -378,17 +460,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        // What is added belongs to constraints as the property has them: the objective is larger by what is left of the power of ten
-        // that makes them whole. Rounded or not, any multipliers do.
-        let value = match goal {
-            Goal::Lemma(..) => self.evaluation.bound(cell, &Objective { coefficients, constant }, row, planes)?,
-            Goal::Case(case) => {
-                let scale = case.first().map_or(1.0, |c| c.scale);
-                let features = row.features.iter().map(|(key, (slope, added))| (*key, (*slope, *added * scale))).collect();
-                let scaled = Row { features, ..*row };
-                self.evaluation.bound(cell, &Objective { coefficients, constant }, &scaled, planes)?
-            }
-        };
+        let value = self.evaluation.bound(cell, &Objective { coefficients, constant, scale }, row, beside)?;
         if value.is_negative() || (strict && value.is_zero()) {
             return Ok(());
         }

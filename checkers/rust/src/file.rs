@@ -242,13 +242,14 @@ pub struct Certificate {
     arrays: Vec<(&'static str, Vec<i64>)>,
 }
 
-/// In version 3 without those of planes.
-const REAL: [&str; 38] = [
+/// In version 4 without those of pairs, in version 3 without those of planes either.
+const REAL: [&str; 46] = [
     "witness", "witness_limbs", "witness_two", "witness_ten", "cases", "tree", "stages", "stage", "lemma_count", "lemma_relu",
     "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent", "plane_count", "plane_relu", "plane_feature", "plane_exponent",
-    "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value", "kind", "rule", "leaf_row", "split_relu",
-    "split_feature", "split_point", "split_exponent", "row_exponent", "row_base", "row_mu", "row_count", "row_feature",
-    "row_slope", "row_added", "row_planes",
+    "plane_right", "plane_left", "plane_entries", "plane_step", "plane_value", "pair_count", "pair_relu", "pair_first",
+    "pair_second", "pair_exponent", "pair_end", "pair_row", "kind", "rule", "leaf_row", "split_relu", "split_feature",
+    "split_point", "split_exponent", "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added",
+    "row_planes", "row_pairs",
 ];
 const WHOLE: [&str; 27] = [
     "image", "lower", "upper", "coefficients", "threshold", "witness", "form", "kept", "kept_feature", "row_exponent", "row_mu",
@@ -308,13 +309,18 @@ impl Certificate {
         self.arrays.iter().find(|(mine, _)| *mine == name).map_or(&[], |(_, values)| values)
     }
 
+    /// Whether files of its version have an array.
+    pub fn has(&self, name: &str) -> bool {
+        self.arrays.iter().any(|(mine, _)| *mine == name)
+    }
+
     pub fn parse(data: &[u8]) -> Result<Certificate, String> {
         if data.len() < 64 || &data[..8] != b"\x89NPCERT\n" {
             return Err("is not a certificate".into());
         }
         let version = number(data, 8, 4);
-        if !(1..=4).contains(&version) {
-            return Err(format!("is of version {version}, and this checker knows versions 1 to 4"));
+        if !(1..=5).contains(&version) {
+            return Err(format!("is of version {version}, and this checker knows versions 1 to 5"));
         }
         let (header, packed, body) = (number(data, 12, 4), number(data, 16, 8), number(data, 24, 8));
         if header > 1 << 20 || packed > data.len() || body > 1 << 28 || 32 + header + packed + 32 != data.len() {
@@ -330,8 +336,7 @@ impl Certificate {
         let names = match version {
             1 => WHOLE[..24].to_vec(),
             2 => WHOLE.to_vec(),
-            3 => REAL.into_iter().filter(|name| !name.starts_with("plane_") && *name != "row_planes").collect(),
-            _ => REAL.to_vec(),
+            _ => REAL.into_iter().filter(|name| (version > 3 || !is_of(name, "plane")) && (version > 4 || !is_of(name, "pair"))).collect(),
         };
         let (mut found, sizes) = head(&Json::canonical(text)?, &names, version)?;
         let values = entries(&bytes)?;
@@ -346,11 +351,16 @@ impl Certificate {
         if version == 2 && ["price_row", "price_input", "price_difference"].iter().all(|name| found.array(name).is_empty()) {
             return Err("is of version 2 without need".into());
         }
-        if version == 4 && found.array("plane_count").is_empty() {
-            return Err("is of version 4 without need".into());
+        if (version == 4 && found.array("plane_count").is_empty()) || (version == 5 && found.array("pair_count").is_empty()) {
+            return Err(format!("is of version {version} without need"));
         }
         Ok(found)
     }
+}
+
+/// Whether an array is about planes, or pairs.
+fn is_of(name: &str, what: &str) -> bool {
+    name.starts_with(&format!("{what}_")) || name == format!("row_{what}s")
 }
 
 /// The entries of a body: zigzag, 7 bits a byte, no more bytes than needed.

@@ -15,6 +15,7 @@ mod integer;
 mod json;
 mod network;
 mod number;
+mod pairs;
 mod property;
 
 use file::{Certificate, Stated};

@@ -17,7 +17,7 @@ from netproof.version import netproof_version
 _TRUSTED = (
     "the checker's own reading of the network's file (certificate/checker/real/network.py, values.py and constants.py) and the package onnx, by which its bytes become a model",
     "the checker's own reading of the property (certificate/checker/real/property.py)",
-    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder, curved/ for smooth functions and products, and planes/ for planes; docs/certificates.md)",
+    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder, curved/ for smooth functions and products, and joint/ for planes and pairs; docs/certificates.md)",
     "the arithmetic chosen: float64 by NumPy with rounding to nearest, or the balls of Arb, or the fractions of Python",
     "how the file is unpacked (certificate/real/contents.py and format.py, container.py, varint.py)",
     "SHA-256, by which certificate, network and property name each other",
@@ -119,7 +119,7 @@ def text_of(document: Mapping[str, object]) -> str:
         ranges = ", ".join(f"{name} on {times} cells" for name, times in rules.items()) or "intervals"
         proof = (
             f"{document['leaves']} leaves ({document['leaves_with_multipliers']} with multipliers of their own), "
-            f"{document['splits']} splits, {document['empty']} empty cells, {document['lemmas']} lemmas, {document['planes']} planes; ranges by {ranges}"
+            f"{document['splits']} splits, {document['empty']} empty cells, {document['lemmas']} lemmas, {document['planes']} planes, {document['pairs']} pairs; ranges by {ranges}"
         )
         closest = document["closest_bound"]
         proof += "" if closest is None else f"; the bound closest to 0 is {closest:.6g}"

@@ -86,7 +86,7 @@ def _ends(
     widest = np.ceil(far[0]) + np.ceil(far[1])
     wanted = np.ldexp(beside.bound, exponent[:, None])
     numbers, slope, rule = told_slopes(
-        maker.evaluation, cells, beside.k, beside.open, beside.slope.reshape(-1, len(beside.open))
+        maker.evaluation, cells, beside.k, beside.open, beside.slope.reshape(widest.size, len(beside.open))
     )
     end, chosen = widest.reshape(-1).copy(), np.full(widest.size, -1, np.int64)
     made: list[Row] = []

@@ -1,4 +1,4 @@
-"""Planes of a record as arrays of a certificate: which sets are written, in which order, and with how many digits."""
+"""Planes and pairs of a record as arrays of a certificate: which sets are written, in which order, and with how many digits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real.nodes import RELU
-from netproof.certificate.real.grown import above as tool
+from netproof.certificate.real.contents import NAMES
+from netproof.certificate.real.grown.joint import planes as tool
+from netproof.certificate.real.grown.joint import sets as sets_tool
+from netproof.certificate.real.grown.joint.pairs import MadePairs
+from netproof.certificate.real.grown.rows import Row
 from netproof.errors import ProofError
-from netproof.result import PlanesAbove, Refutation
-from network_shapes import Shape, cells_of, maker_of, trace_of
+from netproof.result import PairsBeside, PlanesAbove, Refutation
+from network_shapes import NONE, Shape, cells_of, maker_of, trace_of
 
 
 def plane_set(k: int = 1, value: float = 0.3, onto: int = 0, right: float = 0.5) -> tuple[PlanesAbove, ...]:
@@ -25,7 +29,7 @@ CELLS = cells_of([(-1.0, 1.0)] * 2, [(-1.0, 1.0), (0.5, 1.0), (-2.0, 1.0)])
 
 
 def arrays(*planes: PlanesAbove) -> dict[str, list[int]]:
-    return {name: values.tolist() for name, values in tool._arrays(SHAPE, CELLS, planes).items()}
+    return {name: values.tolist() for name, values in tool.arrays_of_planes(SHAPE, CELLS, planes).items()}
 
 
 def test_entries_are_columns_one_after_the_other_and_none_is_0():
@@ -67,7 +71,7 @@ def test_prices_are_within_what_a_file_holds():
 
 def test_planes_over_what_does_not_come_before_are_left_out():
     assert arrays(*plane_set(onto=1))["plane_relu"] == []
-    assert tool._arrays(Shape((RELU, 2), ("sigmoid", 3)), CELLS, plane_set())["plane_relu"].tolist() == []
+    assert tool.arrays_of_planes(Shape((RELU, 2), ("sigmoid", 3)), CELLS, plane_set())["plane_relu"].tolist() == []
 
 
 class Taking:
@@ -81,22 +85,38 @@ class Taking:
         assert source == "a test"
         return self
 
-    def add(self, taken, evaluation, cells) -> int:
-        assert evaluation is SHAPE and cells is CELLS
-        count = taken.one("plane_count")
-        self.given.append({name: taken.take(name, count).tolist() for name in ("plane_relu", "plane_right")})
+    def add(self, rule, taken, prover, cells) -> None:
+        assert prover.evaluation is SHAPE and cells is CELLS and prover.sets is self
+        kind = {6: "plane", 7: "pair"}[rule]
+        count = taken.one(f"{kind}_count")
+        self.given.append({"relu": taken.take(f"{kind}_relu", count).tolist()})
         if len(self.given) in self._refused:
             raise ProofError("a set", "is none")
-        return count
+
+
+def made_of(maker, cells, pairs):
+    """A set of pairs of which two ends of three have a row."""
+    assert cells is CELLS
+    rows = [Row(pairs[0].k, False, (0, 0), NONE, NONE, NONE), Row(1, True, (0, 0), NONE, NONE, NONE)]
+    found = {name: [pairs[0].k] for name in ("pair_relu", "pair_first", "pair_second", "pair_exponent")}
+    found |= {"pair_end": [1, 2, 3, 4], "pair_row": [1, 0, 2, 2]}
+    return MadePairs({name: np.array(values) for name, values in found.items()}, rows, pairs)
 
 
 def added(monkeypatch, sets: Taking, trace, roots):
-    monkeypatch.setattr(tool, "Sets", sets)
-    monkeypatch.setattr(tool, "replace", lambda one, **changed: SimpleNamespace(**{**vars(one), **changed}))
+    monkeypatch.setattr(sets_tool, "Sets", sets)
+    monkeypatch.setattr(sets_tool, "made_pairs", made_of)
+    monkeypatch.setattr(sets_tool, "Prover", lambda evaluation, rows, source: SimpleNamespace(evaluation=evaluation))
+    monkeypatch.setattr(sets_tool, "replace", lambda one, **changed: SimpleNamespace(**{**vars(one), **changed}))
     maker = maker_of(SHAPE)
     maker.source = "a test"
-    found = {name: [] for name in ("stage", "plane_count", *tool._NAMES)}
-    return *tool.add_planes(maker, CELLS, trace, roots, found), maker, found
+    found = {name: [] for name in NAMES}
+    return *sets_tool.add_sets(maker, CELLS, trace, roots, found), maker, found
+
+
+def pair_set(k: int) -> tuple[PairsBeside, ...]:
+    one = np.array([0])
+    return (PairsBeside(k, one, one + 1, NONE, np.zeros((1, 4, 0), np.float32), np.zeros((1, 4))),)
 
 
 def test_sets_that_refute_something_are_written_and_numbered_anew(monkeypatch):
@@ -119,11 +139,30 @@ def test_sets_that_refute_something_are_written_and_numbered_anew(monkeypatch):
     assert len(before.deadline.looks) == 2
 
 
+def test_pairs_are_numbered_apart_from_planes_and_their_rows_with_all_others(monkeypatch):
+    refuted = {
+        0: Refutation("signs", planes=1, pairs=3),
+        1: Refutation("signs", pairs=1),
+        2: Refutation("signs", pairs=3),
+    }
+    pairs = tuple(pair_set(k) for k in (5, 6, 7))
+    trace = trace_of(refuted=refuted, planes=(plane_set(),), pairs=pairs)
+    sets = Taking()
+    maker, made, _, found = added(monkeypatch, sets, trace, [0, 1, 2])
+    assert [(one.planes, one.pairs) for one in made.refuted.values()] == [(1, 2), (0, 1), (0, 2)]
+    assert found["stage"] == [6, 7, 7] and found["pair_count"] == [1, 1] and found["pair_relu"] == [5, 7]
+    # Both sets have a row in common, and one each of their own.
+    assert found["pair_row"] == [1, 0, 2, 2, 3, 0, 2, 2] and [row.exponent for row in maker.table.rows] == [5, 1, 7]
+    assert found["pair_end"] == [1, 2, 3, 4] * 2 and made.pairs == (pairs[0], pairs[2])
+
+
 def test_sets_that_the_checker_does_not_take_are_none(monkeypatch):
     refuted = {0: Refutation("signs", planes=1), 1: Refutation("signs", planes=2), 2: Refutation("signs", planes=7)}
-    trace = trace_of(refuted=refuted, planes=(plane_set(), plane_set(onto=1)))
-    _, made, _, found = added(monkeypatch, Taking(1), trace, [0, 1, 2])
-    assert [one.planes for one in made.refuted.values()] == [0, 0, 0] and not any(found.values())
+    refuted[3] = Refutation("signs", pairs=1)
+    trace = trace_of(refuted=refuted, planes=(plane_set(), plane_set(onto=1)), pairs=(pair_set(5),))
+    maker, made, _, found = added(monkeypatch, Taking(1, 2), trace, [0, 1, 2, 3])
+    assert [one.planes + one.pairs for one in made.refuted.values()] == [0, 0, 0, 0] and not any(found.values())
+    assert not maker.table.rows and made.pairs == ()
 
 
 def test_a_record_without_planes_is_left_as_it_is(monkeypatch):

@@ -1,0 +1,164 @@
+"""Pairs of real searches in their evidence: written, read back, accepted in every arithmetic, and needed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from netproof import Settings, Verdict
+from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.container import version_of
+from netproof.certificate.real.contents import LEMMAS, PAIRS, arrays_of
+from netproof.certificate.real.format import decode, encode
+from netproof.certificate.real.grown.joint import sets as tool
+from netproof.certificate.real.make import evidence_of
+from netproof.errors import NoEvidenceError, ProofError
+from netproof.search.real import relu_split, rounds
+from netproof.search.verify import verify
+from soundness.real_evidence import perceptron, property_text, residual, run
+from soundness.test_real_evidence import asked, close_property
+from soundness.test_real_evidence_planes import is_accepted, joined
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """Searches with pairs, and planes, from the second subproblem on, which are chosen anew after the first split."""
+    monkeypatch.setattr(rounds.ProgramSplit, "is_for", lambda *_: False)
+    monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
+    monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
+    monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, first=2, worth=-1.0))
+    # Rows alone: what the record says has to be enough.
+    monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
+
+
+@pytest.fixture
+def paired(monkeypatch, both):
+    """The same with pairs alone."""
+    monkeypatch.setattr(rounds, "Pricing", lambda *_, **__: None)
+
+
+NETWORKS = {
+    "perceptron": (lambda rng: perceptron(rng, (12, 10, 10, 2)), 12, 0.25),
+    "residual": (lambda rng: residual(rng, normalized=False), 32, 0.15),
+    "joined": (lambda rng: joined(rng, 12), 12, 0.25),
+}
+
+
+def searched(tmp_path, name: str, seed: int, beyond: float = 0.05):
+    rng = np.random.default_rng(seed)
+    make, inputs, radius = NETWORKS[name]
+    network = make(rng)
+    property_ = close_property(rng, network, inputs, 2, radius, beyond)
+    question = asked(tmp_path, network, property_)
+    return network, property_, question, verify(question, Settings(timeout=30.0, proofs=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("kind", ["paired", "both"])
+def test_evidence_of_searches_with_pairs_is_accepted(tmp_path, request, kind, name):
+    request.getfixturevalue(kind)
+    used = sets = 0
+    for seed in range(1 if name == "residual" else 5):
+        network, property_, question, result = searched(tmp_path, name, seed)
+        if result.verdict is not Verdict.UNSAT:  # sampling missed the largest value
+            continue
+        made = evidence_of(network, property_, question, result)
+        data = encode(made)
+        again = decode(data)
+        has_planes, has_pairs = (len(made.arrays[f"{one}_count"]) > 0 for one in ("plane", "pair"))
+        assert version_of(data) == (5 if has_pairs else 4 if has_planes else 3) and encode(again) == data
+        found = [check_real(again, network, property_, arithmetic=a).counts for a in ("float64", "arb")]
+        assert found[0].pairs == found[1].pairs == len(made.arrays["pair_relu"])
+        assert abs(found[0].closest - found[1].closest) < 1e-6
+        used += int((made.arrays["row_pairs"] > 0).sum())
+        sets += len(made.arrays["pair_count"])
+    assert (used > 0 and sets > 0) or kind == "both"
+
+
+def test_rows_need_their_pairs_and_pairs_their_ends(tmp_path, paired):
+    refused = 0
+    for seed in range(6):
+        network, property_, question, result = searched(tmp_path, "perceptron", seed)
+        if result.verdict is not Verdict.UNSAT:
+            continue
+        made = evidence_of(network, property_, question, result)
+        arrays = dict(made.arrays)
+        if not (arrays["row_pairs"] > 0).any():
+            continue
+        check_real(made, network, property_)
+        for name in ("row_pairs", "pair_row"):
+            refused += not is_accepted(replace(made, arrays={**arrays, name: 0 * arrays[name]}), network, property_)
+    assert refused >= 2
+
+
+def test_pairs_that_prove_something_false_are_not_accepted(tmp_path, paired):
+    tried = 0
+    for seed in range(4):
+        network, property_, question, result = searched(tmp_path, "perceptron", seed)
+        if result.verdict is not Verdict.UNSAT:
+            continue
+        made = evidence_of(network, property_, question, result)
+        box = question.parts[0].part.box
+        lower, upper = (np.array([float(end) for end in ends]) for ends in (box.lower, box.upper))
+        x = np.where(np.random.default_rng(seed).random((2000, len(lower))) < 0.5, lower, upper)
+        top = float(run(network, x)[:, 0].max()) - 1e-6
+        reached = property_text(lower.tolist(), upper.tolist(), 2, [[((1.0, 0.0), top)], [((1.0, 0.0), top)]])
+        false = replace(made, property_sha256=hashlib.sha256(reached).hexdigest())
+        with pytest.raises(ProofError):
+            check_real(false, network, reached)
+        tried += 1
+    assert tried
+
+
+def test_pairs_that_are_none_are_left_out(tmp_path, paired, monkeypatch):
+    """A record whose pairs the checker does not take makes the evidence that there is without them, or none."""
+    network, property_, question, result = searched(tmp_path, "perceptron", 1)
+    assert result.verdict is Verdict.UNSAT and result.trace is not None and result.trace.pairs
+
+    def refused(*given):
+        raise ProofError("a set", "is none")
+
+    monkeypatch.setattr(tool.Sets, "add", refused)
+    try:
+        made = evidence_of(network, property_, question, result)
+    except NoEvidenceError:
+        return
+    assert not len(made.arrays["pair_count"]) and not made.arrays["row_pairs"].any()
+    monkeypatch.undo()
+    check_real(made, network, property_)
+
+
+def test_a_damaged_record_of_pairs_makes_no_evidence(tmp_path, paired):
+    network, property_, question, result = searched(tmp_path, "perceptron", 1)
+    assert result.trace is not None
+    one = next(one for pairs in result.trace.pairs for one in pairs if len(one.open) > 1)
+    for changed in (
+        {"first": one.second},
+        {"k": 7},
+        {"k": -1},
+        {"second": one.second + 100},
+        {"bound": one.bound[:, :3]},
+        {"slope": np.full_like(one.slope, np.nan)},
+        {"open": one.open[::-1]},
+    ):
+        spoiled = replace(result.trace, pairs=((replace(one, **changed),),))
+        with pytest.raises(NoEvidenceError, match="pairs"):
+            evidence_of(network, property_, question, replace(result, trace=spoiled))
+
+
+def test_a_stage_of_pairs_comes_after_the_lemmas(tmp_path, paired):
+    for seed in range(4):
+        network, property_, question, result = searched(tmp_path, "perceptron", seed)
+        if result.verdict is Verdict.UNSAT:
+            stage = evidence_of(network, property_, question, result).arrays["stage"].tolist()
+            if PAIRS in stage:
+                assert LEMMAS not in stage[stage.index(PAIRS) :]
+                return
+    pytest.fail("no pairs")
+
+
+def test_without_pairs_nothing_of_them_is_in_a_file():
+    assert arrays_of(row_exponent=[1, 2])["row_pairs"].tolist() == [0, 0]
