@@ -8,7 +8,7 @@ import pytest
 from netproof.certificate.real.grown.rows import Wish
 from netproof.certificate.real.grown.seeds import Claim, Places, Seed
 from netproof.certificate.real.grown.wishes import Wishes, begun
-from netproof.result import Refutation
+from netproof.result import PairsBeside, Refutation
 from network_shapes import NONE, trace_of
 
 ONE = Places(np.array([0]), np.array([1.0]))
@@ -169,6 +169,15 @@ def test_without_weights_and_sides_nothing_is_added():
     made = wishes(ONE, n1=Refutation("signs", None, floats(0.5), floats(4.0)))
     plain, mine = of(made, Claim(0, 1), node(3))
     assert weights([plain]) == [[1.0]] and told(mine) == ([1.0], [3], [0.5], [0.0])
+
+
+def test_what_is_added_to_slopes_of_open_features_of_pairs_is_as_it_is_recorded():
+    """It does not grow with weights, and may be negative; of features that are split, closed, or in no pair it is not that."""
+    pairs = PairsBeside(0, np.array([0, 3]), np.array([4, 7]), NONE, np.zeros((2, 4, 0), np.float32), np.zeros((2, 4)))
+    by = Refutation("signs", floats(2.0), floats(*[0.5] * 5), floats(-0.5, 0.25, 1.5, -0.75, 2.0), pairs=2)
+    trace = trace_of(refuted={1: by}, sizes=(8,), pairs=((), (pairs,)))
+    (found,) = of(Wishes([ONE], trace, STRAIGHT), Claim(0, 1), node(0, 1, 3, 4, 7, n3=-1))
+    assert told(found) == ([1.0], [0, 1, 3, 4], [0.5] * 4, [-0.5, 0.0, -0.75, -0.75]) and found.sets == (0, 2)
 
 
 def test_at_ends_what_is_added_is_as_it_is_recorded():

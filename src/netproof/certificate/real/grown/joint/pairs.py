@@ -19,8 +19,10 @@ from netproof.certificate.real.grown.rows import Row, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Maker
 from netproof.result import PairsBeside
 
-#: binary digits of slopes that are tried, those of ends beside the larger range, and the share of what an end gains that fewer digits may cost
-_DIGITS, _END, _COST = (3, 6, 10), 20, 1 / 32
+#: binary digits of slopes that are tried, and of ends beside the larger range
+_DIGITS, _END = (3, 6, 10), 20
+#: the share of what ranges say of an end that a row has to take off, and that of what it takes off that fewer digits may cost
+_WORTH, _COST = 2.0**-8, 2.0**-5
 #: the ends of sums and differences, by signs of both
 _SIGNS = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
 
@@ -90,7 +92,7 @@ def _ends(
     )
     end, chosen = widest.reshape(-1).copy(), np.full(widest.size, -1, np.int64)
     made: list[Row] = []
-    left = np.flatnonzero((wanted < widest - 1).reshape(-1))
+    left = np.flatnonzero((wanted < (1 - _WORTH) * widest).reshape(-1))
     for digits in _DIGITS:
         if not len(left):
             break
@@ -100,7 +102,7 @@ def _ends(
             if one < end[i] and abs(one) <= PAIR_ENDS:
                 end[i], chosen[i] = one, len(made)
                 made.append(row)
-        goal = (wanted + _COST * (widest - wanted)).reshape(-1)[left]
+        goal = (widest - (1 - _COST) * (widest - wanted)).reshape(-1)[left]
         left = left[~(end[left] <= goal + 1)]
     number = np.zeros(widest.size, np.int64)
     for i in np.flatnonzero(chosen >= 0).tolist():
