@@ -10,10 +10,10 @@ import numpy as np
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Objective
 from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.tree import Rows
-from netproof.certificate.real.contents import PAIR_ENDS, PAIR_EXPONENTS, PAIRS, PLANES, arrays_of
+from netproof.certificate.real.contents import PAIR_EXPONENTS, PAIRS, PLANES, arrays_of
 
 if TYPE_CHECKING:
-    from differential.evidence_campaign import Question
+    from differential.evidence_questions import Question
 
 Arrays = dict[str, object]
 
@@ -181,9 +181,10 @@ def tightened(
                 cells, np.zeros(4, np.int64), Objective({at: c}, np.zeros(4)), rows.slopes(choice[which])
             )
         units = np.ceil(np.ldexp(value, of[:, 3:]))
-    is_proved = (abs(units) < PAIR_ENDS) & (rng.random(units.shape) < 0.9)
-    nearer = rng.integers(0, 1 << int(rng.integers(1, 38)), size=units.shape) * (rng.random(units.shape) < 0.2)
-    nearer = nearer * (not exact and rng.random() < 0.2)
+    is_proved = (abs(units) < 2.0**39) & (rng.random(units.shape) < 0.9)
+    # Nearer by a unit, or by a good part.
+    nearer = np.ceil(abs(units) * 10.0 ** rng.uniform(-12, 1, size=units.shape)) * (rng.random(units.shape) < 0.3)
+    nearer = 0 if exact or rng.random() < 0.7 else np.minimum(nearer, 2.0**38)
     end = np.where(is_proved, units - nearer, rng.integers(-5, 6, size=units.shape))
     return Octagons(of, end.astype(np.int64), np.where(is_proved, choice + 1, 0), said)
 

@@ -150,9 +150,9 @@ class PlaneQuestion:
             given = given | {"lemma_end": [round((1 if given["lemma_side"][0] else -1) * threshold * 2**44)]}
         return certificate(self.network, property_, self.inputs, 1, **given), property_
 
-    def nearly(self, given: Arrays) -> float | None:
+    def nearly(self, given: Arrays, threshold: float = -64.0) -> float | None:
         """A threshold that is not proved by next to nothing. (The first checker says by how much one is not, in a few digits.)"""
-        threshold, weight = -64.0, given["row_mu"][0] / 2.0 ** given["row_exponent"][0] or 1.0
+        weight = given["row_mu"][0] / 2.0 ** given["row_exponent"][0] or 1.0
         for _ in range(20):
             made, property_ = self.made(given, threshold)
             try:
@@ -175,12 +175,12 @@ def _reach(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     return up @ low + down @ high, up @ high + down @ low
 
 
-def spoiled(rng: np.random.Generator, made: RealCertificate) -> RealCertificate:
-    """Entries of planes changed, or any entries."""
+def spoiled(rng: np.random.Generator, made: RealCertificate, what: str = "plane") -> RealCertificate:
+    """Entries of planes changed, or of pairs, or any entries."""
     if rng.random() < 0.4:
         return damaged(rng, made)
     arrays = {name: values.copy() for name, values in made.arrays.items()}
-    name = str(rng.choice([n for n in arrays if "plane" in n and len(arrays[n])]))
+    name = str(rng.choice([n for n in arrays if what in n and len(arrays[n])]))
     at = int(rng.integers(len(arrays[name])))
     arrays[name][at] += int(rng.choice([-(2**30), -2, -1, -1, 1, 1, 2, 2**30]))
     return replace(made, arrays=arrays)

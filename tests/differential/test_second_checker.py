@@ -17,11 +17,21 @@ import onnx
 import pytest
 
 from differential.evidence_campaign import Question, by_chance, damaged
+from differential.pair_cases import CHANGED, PAIR, TWO_SETS, UNREACHED, PairQuestion, crossed, turned
 from differential.plane_cases import PlaneQuestion, spoiled
 from netproof import Settings, Verdict
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.container import pack, unpack
-from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
+from netproof.certificate.real.contents import (
+    INTERVALS,
+    LEAF,
+    LEMMAS,
+    NAMES,
+    PLANES,
+    SPLIT,
+    WITHOUT_PAIRS,
+    WITHOUT_PLANES,
+)
 from netproof.certificate.real.format import VERSIONS, decode, encode
 from netproof.certificate.real.make import evidence_of
 from netproof.errors import NetproofError
@@ -89,32 +99,36 @@ def test_both_give_the_same_answer_to_certificates_by_chance(second):
     assert len(answers) > 150 and sum(answers) > 10 and seen == {"Relu", "Abs", "LeakyRelu"}
 
 
-def test_both_give_the_same_answer_to_certificates_with_planes(second):
+@pytest.mark.parametrize(
+    ("kind", "what", "least"), [(PlaneQuestion, "plane", 1), (PairQuestion, "pair", 10)], ids=["planes", "pairs"]
+)
+def test_both_give_the_same_answer_to_certificates_with_sets(second, kind, what, least):
     """Next to what they prove, above and below; with one entry or some changed; and about as many of either answer."""
     answers, needed = [], 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        question = PlaneQuestion(rng)
+        question = kind(rng)
         given = question.arrays()
         threshold = question.nearly(given)
-        assert threshold is not None
+        # Of pairs whose ends do not hold there is none.
+        assert threshold is not None or what == "pair"
         for off, is_spoiled in ((1e-9, False), (-1e-9, False), (1e-9, True), (100.0, True)):
-            made, property_ = question.made(given, threshold + off)
+            made, property_ = question.made(given, (threshold or 0.0) + off)
             if is_spoiled:
-                made = spoiled(rng, made)
+                made = spoiled(rng, made, what)
             try:
                 data = encode(made)
             except ValueError:
                 continue
             mine = first(made, question.network, property_)
             assert second(data, question.network, property_) == mine, (seed, off, is_spoiled)
-            assert is_spoiled or off > 0 or not mine
+            assert is_spoiled or (off > 0 and threshold is not None) or not mine
             answers.append(mine)
             if mine and not is_spoiled:
-                none = np.zeros_like(made.arrays["row_planes"])
-                made = replace(made, arrays=made.arrays | {"row_planes": none})
+                none = np.zeros_like(made.arrays[f"row_{what}s"])
+                made = replace(made, arrays=made.arrays | {f"row_{what}s": none})
                 needed += not first(made, question.network, property_)
-    assert len(answers) > 200 and sum(answers) > 60 < len(answers) - sum(answers) and needed > 1
+    assert len(answers) > 200 and 0.2 < sum(answers) / len(answers) < 0.8 and needed > least
 
 
 #: of ``relu(x_0 + x_1) <= x_0 + 1``
@@ -258,6 +272,16 @@ def test_sets_of_planes_are_those_of_a_part(second):
         assert second(encode(evidence), network, property_) == first(evidence, network, property_) == is_proof
 
 
+def test_entries_are_such_as_there_are_where_nothing_depends_on_them(second):
+    """A rule of a node below one that is empty, and a weight of a row that no leaf has."""
+    network, property_ = above_two(threshold=2.5)
+    below = {"kind": [SPLIT, LEAF, LEAF], "split_relu": [0], "split_feature": [0], "split_point": [9]}
+    below |= {"split_exponent": [0], "leaf_row": [0, 1], **ROWS}
+    for rule, weight, is_proof in ((4, 2, True), (5, 2, False), (-1, 2, False), (4, -1, False)):
+        made = certificate(network, property_, 2, 1, **below, rule=[0, 0, rule], row_mu=[1, weight])
+        assert second(encode(made), network, property_) == first(made, network, property_) == is_proof
+
+
 @pytest.mark.parametrize("kinds", [["Relu"], ["LeakyRelu"], ["Relu", "Relu"]])
 def test_a_plane_over_what_it_is_above(second, kinds):
     """``relu(x) <= m x + o`` with the operand ``x`` among the columns: as good as nothing of it takes as good as all of ``o``."""
@@ -273,19 +297,88 @@ def test_a_plane_over_what_it_is_above(second, kinds):
         assert second(encode(made), network, property_) == first(made, network, property_) == is_proof
 
 
-def test_a_file_without_planes_is_of_version_3(second):
-    network, property_ = above_two(threshold=2.5)
-    made = certificate(network, property_, 2, 1)
-    data = encode(made)
-    header = json.loads(unpack(data, "certificate", VERSIONS).header)
-    assert second(data, network, property_) and VERSIONS == (3, 4)
-    for arrays in (made.arrays, certificate(network, property_, 2, 1, **PLANE).arrays):
-        header["arrays"] = [[name, len(values)] for name, values in arrays.items()]
-        text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-        again = pack(4, text, np.concatenate(list(arrays.values())))
-        is_one = len(arrays["plane_count"]) > 0
-        assert second(again, network, property_) == is_one
-        assert not second(pack(3, text, np.concatenate(list(arrays.values()))), network, property_)
+@pytest.mark.parametrize(("changed", "is_proof"), CHANGED)
+def test_both_refuse_pairs_that_are_none(second, changed, is_proof):
+    network, property_ = crossed()
+    evidence = certificate(network, property_, 2, 1, **PAIR | changed)
+    assert first(evidence, network, property_) == second(encode(evidence), network, property_) == is_proof
+
+
+def test_sets_of_pairs_are_those_of_a_part(second):
+    """Two parts of one box and another, of which each has a set, or one has."""
+    head = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+    box = "(and (>= X_0 {0}) (<= X_0 {1}) (>= X_1 {0}) (<= X_1 {1}) (>= Y_0 3.25))"
+    network, property_ = crossed(f"{head}(assert (or {box.format('-1', '1')} {box.format('-1', '0.875')}))")
+    parts = {"cases": [1, 1], "tree": [0, 0], **TWO, "leaf_row": [0, 2], "row_exponent": [0] * 3, "row_base": [0] * 3}
+    parts |= {"row_mu": [1, 0, 1], "row_count": [0] * 3}
+    both = TWO_SETS | {"stages": [1, 1]}
+    for given, rows, is_proof in (
+        (both, [1, 0, 1], True),
+        (both, [1, 0, 2], False),
+        (both, [1, 0, 0], False),
+        (both, [1, 1, 1], False),
+        ({"stages": [1, 0]}, [1, 0, 1], False),
+        (TWO_SETS | {"stages": [0, 2]}, [1, 0, 1], False),
+        (TWO_SETS | {"stages": [0, 2]}, [0, 0, 2], False),
+    ):
+        evidence = certificate(network, property_, 2, 1, **PAIR | given | parts | {"row_pairs": rows})
+        assert second(encode(evidence), network, property_) == first(evidence, network, property_) == is_proof, rows
+
+
+def test_a_cell_without_corners_is_refuted_whatever_is_asked(second):
+    """``a + b`` is at least 1/2, so not both are below 0: by a row without weights, where the pair is known."""
+    network, _ = crossed()
+    property_ = property_text([0.25, -1.0], [1.0, 1.0], 1, [[((1.0,), 5.25)]])
+    tree = {"kind": [SPLIT, SPLIT, LEAF, LEAF, LEAF], "rule": [0] * 5, "leaf_row": [0, 2, 0]}
+    tree |= {"split_relu": [1, 1], "split_feature": [0, 1], "split_exponent": [3] * 2}
+    rows = {"row_exponent": [0] * 3, "row_base": [0] * 3, "row_mu": [1, 0, 0], "row_count": [0] * 3}
+    pairs = {"pair_exponent": [2], "pair_end": [8, -2, 8, 8]}
+    for point, named, is_proof in (
+        ([0, 0], 1, True),
+        ([0, 0], 0, False),
+        ([-1, -1], 1, True),
+        ([1, 0], 1, False),
+        ([0, 1], 1, False),
+    ):
+        given = {**PAIR, **pairs, **tree, **rows, "split_point": point, "row_pairs": [1, 0, named]}
+        made = certificate(network, property_, 2, 1, **given)
+        assert second(encode(made), network, property_) == first(made, network, property_) == is_proof, point
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_proof"),
+    [
+        ({}, True),
+        # Beside a row that adds something there, of another leaf.
+        (
+            {"row_exponent": [0, 0, 0, 60], "row_count": [0, 0, 1, 1], "row_feature": [0, 2]}
+            | {"row_slope": [0, 0], "row_added": [1, 1]},
+            True,
+        ),
+        ({"row_pairs": [0] * 4}, False),
+    ],
+)
+def test_a_cell_without_corners_is_refuted_where_nothing_comes_to_its_relu(second, changed, is_proof):
+    """By a row of a lemma about the ReLU before."""
+    network, property_ = turned()
+    made = certificate(network, property_, 2, 1, **UNREACHED | changed)
+    assert second(encode(made), network, property_) == first(made, network, property_) == is_proof
+
+
+def test_files_are_of_the_first_version_that_has_what_they_say(second):
+    network, property_ = crossed(threshold=4.5)
+    pairs = certificate(network, property_, 2, 1, **PAIR)
+    planes = certificate(network, property_, 2, 1, **PLANE | {"row_planes": [0]})
+    header = json.loads(unpack(encode(pairs), "certificate", VERSIONS).header)
+    assert VERSIONS == (3, 4, 5)
+    for made, version in ((certificate(network, property_, 2, 1), 3), (planes, 4), (pairs, 5)):
+        assert int.from_bytes(encode(made)[8:12], "little") == version
+        for number, names in ((3, WITHOUT_PLANES), (4, WITHOUT_PAIRS), (5, NAMES)):
+            header["arrays"] = [[name, len(made.arrays[name])] for name in names]
+            text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+            for other in (2, 3, 4, 5, 6):
+                again = pack(other, text, np.concatenate([made.arrays[name] for name in names]))
+                assert second(again, network, property_) == (other == number == version), (version, number, other)
 
 
 def test_both_refuse_what_one_part_or_case_proves_of_another(second):

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from netproof.certificate.checker.real.bound import Objective
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.joint import pairs as module
 from netproof.certificate.checker.real.joint.pairs import Pairs
@@ -73,7 +74,7 @@ def test_corners_are_in_the_octagon_and_no_point_is_beyond_them():
 def test_shares_are_the_largest_at_points_of_a_cell(name):
     """What a pair shares in a bound is never below what any point of the cell and the octagon gives, and attained at one of them."""
     numbers, rng, attained, nothing = numbers_of(name), np.random.default_rng(1), 0, 0
-    for _ in range(60):
+    for _ in range(400 if name == "float64" else 120):
         low, high = octagon_of(rng)
         (corners,) = module._corners([np.array([x]) for x in low], [np.array([x]) for x in high])
         if not corners:
@@ -201,26 +202,83 @@ def test_rational_bounds_lie_within_what_float64_claims(kind):
     assert seen > 20 and moved > seen / 3
 
 
-def test_corners_that_are_far_from_a_cell_are_in_the_error_term():
-    """Units of which a range is a small part: corners are far larger than any value, and so is what they round."""
-    worst = 0.0
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        # Values of a millionth, and corners of 1.
-        weight = (rng.normal(size=(4, 3)) * 2.0**-20).tolist()
-        data = chain([weight, rng.normal(size=(1, 4)).tolist()], [[0.0] * 4, [0.0]])
-        real, exact = (evaluation_of(data, 3, numbers) for numbers in (Float64(), Rational()))
-        cells = real.root(-np.ones(3), np.ones(3))
-        sets = paired(real, cells, [Pair(1, 0, 2, 0), Pair(1, 1, 3, 0)])
-        slopes = some_slopes(rng, 2, real.network.sizes)[1 + seed % 2]
-        (_, (near, error)), (_, (value, _)) = (
-            bounds_with(by, cells, np.ones((2, 1)), sets, slopes) for by in (real, exact)
-        )
-        for v, e, x in zip(near.tolist(), error.tolist(), value.tolist(), strict=True):
-            assert abs(Fraction(v) - x) <= Fraction(e)
-            worst = max(worst, float(abs(Fraction(v) - x)))
-    # More than all values of the network could explain.
-    assert worst > 2.0**-70
+def test_what_corners_weigh_in_the_error_term():
+    """Both numbers of every feature, times the largest of the corners of its own pair, however small its values are."""
+    member, corner = np.array([[0, 1], [3, 4]]), np.zeros((2, 2, 2))
+    corner[0, 0], corner[1, 1] = (-4.0, 2.0), (0.5, 2.0**-40)
+    pairs, cell = Pairs(member, corner), Ranges(*(np.full((1, 5), end) for end in (-1.0, 1.0)))
+    v, added = np.array([[1.0, -2.0, 3.0, 0.0, 5.0]]), np.array([[0.25, 0.0, 7.0, 0.0, 0.0]])
+    said = (np.full((1, 5), 0.5), added, np.zeros(1, np.bool_))
+    s, _, weight, _ = pairs.handed(Float64(), v, cell, said, lambda left, *_: (0 * left, np.zeros(1)))
+    assert s.tolist() == [[0.75, -1.0, 0.0, 0.0, 2.5]]
+    # Members 0 and 3 are of the first pair, 1 and 4 of the second one.
+    assert weight.tolist() == [1.75 * 4 + 0.0 * 2 + 3.0 * 0.5 + 7.5 * 2.0**-40]
+    _, _, flat, _ = pairs.handed(
+        Float64(), 0 * v, cell, (*said[:2], np.ones(1, np.bool_)), lambda left, *_: (0 * left, np.zeros(1))
+    )
+    assert flat.tolist() == [0.25 * 4]
+
+
+def test_multipliers_of_features_of_pairs():
+    """As of single ones where signs are known; else what is added is added to the upper line's slope, and to nothing where what arrives is negative.
+    Rows without multipliers have what is added alone."""
+    low = np.array([[-1.0, -1.0, -1.0, 0.0, 0.5, -2.0, -2.0, 0.0]])
+    high = np.array([[3.0, 3.0, 3.0, 1.0, 1.0, 0.0, -1.0, 0.0]])
+    near = np.array([[2.0, -2.0, -2.0, -3.0, 3.0, 5.0, -5.0, 4.0]])
+    given = np.array([[0.9, 0.125, np.nan, 0.3, 0.3, 0.3, 0.3, 0.3]])
+    added, cell = np.full((1, 8), 0.25), Ranges(low, high)
+    pairs = Pairs(np.arange(8).reshape(2, 4), np.zeros((4, 1, 2)))
+    wanted = {False: [2.0, -0.25, -2.0, -2.75, 3.25, 0.25, 0.25, 4.25], True: [0.25] * 8}
+    for is_flat, multipliers in wanted.items():
+        said = (given, added, np.array([is_flat]))
+        s, *_ = pairs.handed(Float64(), near, cell, said, lambda left, *_: (0 * left, np.zeros(1)))
+        assert s.tolist() == [multipliers]
+    s, *_ = pairs.handed(Float64(), near, cell, (None, None, None), lambda left, *_: (0 * left, np.zeros(1)))
+    assert s.tolist() == [[1.5, -2.0, -2.0, -3.0, 3.0, 0.0, 0.0, 4.0]]
+
+
+def test_shares_in_fractions_are_exact():
+    third = np.array([[Fraction(1, 3), Fraction(-1, 7)]], object)
+    pairs, cell = (
+        Pairs(np.array([[0], [1]]), np.array([[[2.0, 1.0], [-1.0, 0.5]]])),
+        Ranges(*np.array([[[-1.0] * 2], [[2.0] * 2]])),
+    )
+    s, share, _, _ = pairs.handed(
+        Rational(), third, cell, (None, None, None), lambda left, *_: (0 * left, np.array([Fraction(0)], object))
+    )
+    shares = [
+        third[0, 0] * max(a, 0) - s[0, 0] * a + third[0, 1] * max(b, 0) - s[0, 1] * b
+        for a, b in ((Fraction(2), Fraction(1)), (Fraction(-1), Fraction(1, 2)))
+    ]
+    assert share.tolist() == [max(shares)]
+
+
+@pytest.mark.parametrize("kind", ["two layers", "three layers", "sum"])
+def test_rows_of_several_cells_and_sets_are_bounded_as_one_by_one(kind):
+    rng = np.random.default_rng(4)
+    data, (lower, upper) = MAKERS[kind](rng), box(rng)
+    evaluation = evaluation_of(data, 3, Float64())
+    root = evaluation.root(lower, upper)
+    sets = paired(evaluation, root, *(some_pairs(rng, evaluation, root, good=good) for good in (True, False)))
+    cells = root.take(np.zeros(4, np.int64))
+    for row in range(4):
+        for low, high in zip(cells.low, cells.high, strict=True):
+            j = int(rng.integers(low.shape[1]))
+            if low[row, j] < 0 < high[row, j]:
+                (low, high)[row % 2][row, j] = 0.0
+    count = 40
+    cell, which = rng.integers(4, size=count), np.stack([np.zeros(count, np.int64), rng.integers(3, size=count)], 1)
+    load, last = evaluation.numbers.load, len(evaluation.network.nodes) - 1
+    objective = Objective({last: load(rng.normal(size=(count, 2)))}, load(np.zeros(count)))
+    for slopes in some_slopes(rng, count, evaluation.network.sizes):
+        found = sets.refutations(evaluation, cells, cell, objective, slopes, which)
+        for row in range(count):
+            at = np.array([row])
+            mine = None if slopes is None else slopes.take(at)
+            one = sets.refutations(
+                evaluation, cells.take(cell[at]), np.zeros(1, np.int64), objective.take(at), mine, which[at]
+            )
+            assert found[row] == pytest.approx(one[0], rel=1e-12, abs=1e-12)
 
 
 # What they are for.
@@ -283,16 +341,19 @@ def test_a_cell_without_a_corner_is_refuted():
 
 def test_ends_without_rows_are_those_of_ranges():
     network, _ = crossed()
-    evaluation = evaluation_of(network, 2, Float64())
+    evaluation = evaluation_of(network, 2, Rational())
     cells = evaluation.root(-np.ones(2), np.ones(2))
-    (pairs,) = paired(evaluation, cells, [Pair(1, 0, 1, 20, (-5, -5, -5, -5))]).named(0, 1).values()
-    assert abs(pairs.corner).max() == pytest.approx(2.0, abs=1e-5) and tuple(np.rint(pairs.corner[0].max(0))) == (
-        2.0,
-        2.0,
-    )
-    # And where a row proves less than ranges say.
-    (pairs,) = paired(evaluation, cells, [Pair(1, 0, 1, 20, (1 << 30,) * 4, (1,) * 4)]).named(0, 1).values()
-    assert abs(pairs.corner).max() == pytest.approx(2.0, abs=1e-5)
+    # From -3 to 1.5 and from -1 to 2, outward in halves, quarters and whole numbers.
+    cells = replace(cells, low=(np.array([[-3.0, -1.0]]),), high=(np.array([[1.5, 2.0]]),))
+    for exponent, ends in ((0, (-3, 2, -1, 2)), (1, (-3, 1.5, -1, 2)), (2, (-3, 1.5, -1, 2))):
+        for end, row in (((-5,) * 4, (0,) * 4), ((1 << 30,) * 4, (1,) * 4)):
+            (pairs,) = paired(evaluation, cells, [Pair(1, 0, 1, exponent, end, row)]).named(0, 1).values()
+            wanted = {*itertools.product((*ends[:2], 0), (*ends[2:], 0))}
+            assert {tuple(point) for point in pairs.corner[0].tolist()} >= wanted
+            assert (pairs.corner[0].min(0).tolist(), pairs.corner[0].max(0).tolist()) == (
+                [ends[0], ends[2]],
+                [ends[1], ends[3]],
+            )
 
 
 def test_rows_that_prove_ends_may_have_sets_of_earlier_stages():
@@ -311,6 +372,42 @@ def test_rows_that_prove_ends_may_have_sets_of_earlier_stages():
             continue
         with pytest.raises(ProofError, match="does not bound"):
             check_real(made, network, property_)
+
+
+def test_pairs_of_relus_of_different_sizes():
+    weights = [
+        [[1.0, 1.0], [1.0, -1.0], [0.5, 0.0], [0.0, 0.5]],
+        [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]],
+        [[1.0, 1.0]],
+    ]
+    evaluation = evaluation_of(chain(weights, [[0.0] * 4, [-1.0, -1.0], [0.0]]), 2, Float64())
+    cells = evaluation.root(-np.ones(2), np.ones(2))
+    found = paired(evaluation, cells, [Pair(1, 0, 1), Pair(1, 2, 3), Pair(2, 0, 1)]).named(0, 1)
+    assert {k: pairs.member.tolist() for k, pairs in found.items()} == {0: [[0, 2], [1, 3]], 1: [[0], [1]]}
+
+
+def test_a_pair_without_a_corner_is_refused(monkeypatch):
+    network, property_ = crossed()
+    given = arrays_of_pairs([CROSSED._replace(end=(-9000, 2049, 2049, 2049))]) | CROSSED_ROWS
+    # No row proves that; where one did nothing would be left.
+    monkeypatch.setattr(module, "_prove", lambda *_: None)
+    with pytest.raises(ProofError, match="no corner"):
+        check_real(certificate(network, property_, 2, 1, **given), network, property_)
+
+
+def test_sets_are_taken_in_time(monkeypatch):
+    network, property_ = crossed()
+    made = certificate(network, property_, 2, 1, **arrays_of_pairs(*[[CROSSED]] * 3) | CROSSED_ROWS)
+    looks, corners = [], module._corners
+
+    def looked(low, high, look):
+        look()
+        looks.append(look)
+        return corners(low, high, look)
+
+    monkeypatch.setattr(module, "_corners", looked)
+    check_real(made, network, property_, seconds=100.0)
+    assert len(looks) == 3
 
 
 def test_ends_that_are_not_so_are_not_proved():

@@ -98,14 +98,6 @@ def test_what_is_no_set_of_pairs_is_refused(change, problem):
     assert not problem.startswith(("pair_", "row_")) or found.startswith("is inconsistent")
 
 
-def test_a_pair_without_a_corner_is_refused():
-    # Ranges that follow from a box of one point and ends that are proved leave the point; none is left by a row about nothing.
-    network, property_, arrays = two()
-    ends = [-2048, 2048, 0, 0]
-    found = answer(arrays | {"pair_end": ends * 2}, network=network, property_=property_)
-    assert "does not bound" in found
-
-
 def test_pairs_are_of_relus_alone():
     made = Builder([1, 2])
     at = made.node("Sigmoid", "x")

@@ -143,9 +143,25 @@ def test_a_damaged_record_of_pairs_makes_no_evidence(tmp_path, paired):
         {"bound": one.bound[:, :3]},
         {"slope": np.full_like(one.slope, np.nan)},
         {"open": one.open[::-1]},
+        {"first": one.first[None]},
+        {"first": one.first[0]},
+        {"first": one.first.astype(np.float64)},
     ):
         spoiled = replace(result.trace, pairs=((replace(one, **changed),),))
         with pytest.raises(NoEvidenceError, match="pairs"):
+            evidence_of(network, property_, question, replace(result, trace=spoiled))
+
+
+@pytest.mark.parametrize("changed", [{"pairs": 99}, {"pairs": -3}, {"planes": 99}, {"planes": -1}])
+def test_a_record_that_names_sets_that_are_not_there_makes_no_evidence(tmp_path, paired, changed):
+    network, property_, question, result = searched(tmp_path, "perceptron", 1)
+    assert result.trace is not None
+    refuted = {node: replace(one, **changed) for node, one in result.trace.refuted.items()}
+    for spoiled in (
+        replace(result.trace, refuted=refuted),
+        replace(result.trace, refuted=refuted, pairs=(), planes=()),
+    ):
+        with pytest.raises(NoEvidenceError, match="planes or pairs"):
             evidence_of(network, property_, question, replace(result, trace=spoiled))
 
 

@@ -96,6 +96,9 @@ fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i
     if mu.len() % exponents.len().max(1) != 0 {
         return Err("array 'row_mu' has another length".into());
     }
+    if mu.iter().any(|m| *m < 0) {
+        return Err("a row has a weight below 0".into());
+    }
     let width = mu.len() / exponents.len().max(1);
     let mut taken = Taken { certificate, at: BTreeMap::new() };
     let mut rows = Vec::new();
@@ -357,6 +360,9 @@ impl<'a> Checker<'a> {
         }
         for node in nodes.iter_mut() {
             node.rule = taken.one("rule")?;
+            if !(0..=4).contains(&node.rule) {
+                return Err("a rule that is none".into());
+            }
             match node.kind {
                 0 => {}
                 1 => {
@@ -380,10 +386,8 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let node = &nodes[at];
-            match node.rule {
-                0 => {}
-                rule @ 1..=4 => cell = self.evaluation.derive(&cell, rule)?,
-                _ => return Err("a rule that is none".into()),
+            if node.rule > 0 {
+                cell = self.evaluation.derive(&cell, node.rule)?;
             }
             if cell.is_empty() {
                 continue;
@@ -442,7 +446,7 @@ impl<'a> Checker<'a> {
                 strict = true;
             }
             Goal::Case(case) => {
-                if mu.iter().any(|m| *m < 0) || mu.iter().skip(case.len()).any(|m| *m != 0) {
+                if mu.iter().skip(case.len()).any(|m| *m != 0) {
                     return Err("a row weighs constraints that are none of the case's".into());
                 }
                 // The objective is larger by what is left of the power of ten that makes constraints whole.

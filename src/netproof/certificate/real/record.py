@@ -42,6 +42,8 @@ def _fault(trace: Trace, inputs: int) -> str:
         slope, added = refutation.slope, refutation.added
         if slope is not None and added is not None and slope.shape != added.shape:
             return "has slopes and multipliers of other features"
+        if not 0 <= refutation.planes <= len(trace.planes) or not 0 <= refutation.pairs <= len(trace.pairs):
+            return "names planes or pairs that are not there"
     told = ((one.weight, one.added) for one in trace.refuted.values())
     if not _are_finite(part for parts in told for part in parts if part is not None):
         return "has multipliers that are no numbers"
@@ -86,8 +88,11 @@ def _is_whole(ends: Ends, sizes: Sequence[int]) -> bool:
 
 def _is_paired(pairs: PairsBeside, sizes: Sequence[int]) -> bool:
     """Whether pairs are of features that are there, each of them in one."""
-    both = np.concatenate([pairs.first, pairs.second])
-    if not 0 <= pairs.k < len(sizes) or not _names(pairs.open, sum(sizes)) or not _names(np.sort(both), sizes[pairs.k]):
+    named = (pairs.first, pairs.second, pairs.open)
+    if not 0 <= pairs.k < len(sizes) or any(part.ndim != 1 or part.dtype.kind != "i" for part in named):
+        return False
+    both = np.sort(np.concatenate([pairs.first, pairs.second]))
+    if not _names(pairs.open, sum(sizes)) or not _names(both, sizes[pairs.k]):
         return False
     count = len(pairs.first)
     shapes = pairs.second.shape, pairs.bound.shape, pairs.slope.shape

@@ -393,7 +393,7 @@ class Evaluation:
             if node.bend:
                 k -= 1
                 added = None if slopes is None else slopes.added[k]
-                if v is None and added is None:
+                if v is None and added is None and k not in beside:
                     continue
                 v = numbers.load(np.zeros((len(cell), node.size))) if v is None else v
                 given = None if slopes is None else slopes.lower[k]

@@ -8,7 +8,7 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
   package onnx) and the property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``relus.py``, ``bound.py`` (ranges, the bound, the account of
   rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for functions that are not
-  straight and products of values, and for nothing else, ``curved/``; for planes, and for nothing else, ``planes/``;
+  straight and products of values, and for nothing else, ``curved/``; for planes and pairs, and for nothing else, ``joint/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
   order; or Arb's balls; or Python's fractions;
 * how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;

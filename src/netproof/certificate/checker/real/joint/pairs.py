@@ -7,7 +7,7 @@ whole numbers of a unit, and corners whole numbers of half of it: nothing is rou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
@@ -33,7 +33,7 @@ _OF_PAIRS = ("pair_relu", "pair_first", "pair_second", "pair_exponent")
 _NORMALS = ((1, 0), (0, 1), (1, 1), (1, -1))
 _SIGNS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
 #: numbers of rows that ends are bounded by at once
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 22
 #: the share of a pair that no point of a cell can have
 _NOTHING = -(2.0**200)
 
@@ -119,11 +119,12 @@ def pairs_of(taken: Taken, prover: Prover, cells: Cells, source: str) -> tuple[i
     if not (np.abs(ranges) <= PAIR_ENDS).all():
         raise ProofError(source, "a pair is of features whose ranges are too large for its unit")
     low, high = (np.asarray(one, np.int64) for one in ranges)
+    prover.evaluation.look()
     _prove(prover, cells, (relu, first, second, exponent), (end, row), source)
-    # What two ranges say of a sum or a difference needs no proof.
+    # What two ranges say of a sum or a difference needs no proof, and is part of the octagon anyway.
     widest = np.stack([high[0] + high[1], -low[0] - low[1], high[0] - low[1], high[1] - low[0]], 1)
-    end = np.where(row > 0, np.minimum(end, widest), widest)
-    corners = _corners([*low, -end[:, 1], -end[:, 3]], [*high, end[:, 0], end[:, 2]])
+    end = np.where(row > 0, end, widest)
+    corners = _corners([*low, -end[:, 1], -end[:, 3]], [*high, end[:, 0], end[:, 2]], prover.evaluation.look)
     if any(not len(mine) for mine in corners):
         raise ProofError(source, "a pair has no corner")
     longest = max(map(len, corners))
@@ -139,7 +140,7 @@ def _prove(prover: Prover, cells: Cells, of: Sequence[Integers], told: tuple[Int
     """Raise :class:`ProofError` unless rows bound sums and differences by their ends."""
     (relu, first, second, exponent), (end, row), rows = of, told, prover.rows
     by, (pair, which) = prover.evaluation, np.nonzero(row)
-    most = max(1, _AT_ONCE // max(node.size for node in by.network.nodes))
+    most = max(1, _AT_ONCE // sum(node.size for node in by.network.nodes))
     for k in np.unique(relu[pair]).tolist():
         mine = np.flatnonzero(relu[pair] == k)
         for some in (mine[at : at + most] for at in range(0, len(mine), most)):
@@ -155,7 +156,9 @@ def _prove(prover: Prover, cells: Cells, of: Sequence[Integers], told: tuple[Int
                 raise ProofError(source, "a row does not bound what two features of a pair add up to, or differ by")
 
 
-def _corners(low: Sequence[Integers], high: Sequence[Integers]) -> list[list[tuple[int, int]]]:
+def _corners(
+    low: Sequence[Integers], high: Sequence[Integers], look: Callable[[], None] = lambda: None
+) -> list[list[tuple[int, int]]]:
     """Corners in half units of octagons that axes cut, from ranges of ``a``, ``b``, ``a + b`` and ``a - b``, ``[P]`` each."""
     lines = [(n, end) for n, ends in zip(_NORMALS, zip(low, high, strict=True), strict=True) for end in ends]
     lines += [(n, np.zeros_like(low[0])) for n in _NORMALS[:2]]
@@ -164,6 +167,7 @@ def _corners(low: Sequence[Integers], high: Sequence[Integers]) -> list[list[tup
         across = p * s - q * r
         if not across:
             continue
+        look()
         # Twice the point at which both are met; the determinant is 1 or 2, or the negative.
         x, y = (2 // across) * (t * s - u * q), (2 // across) * (p * u - r * t)
         each = zip(_NORMALS, low, high, strict=True)

@@ -42,7 +42,8 @@ def made_pairs(maker: Maker, cells: Cells, pairs: Sequence[PairsBeside]) -> Made
     parts: dict[str, list[Integers]] = {name: [] for name in _NAMES}
     network, rows, kept = maker.evaluation.network, list[Row](), []
     for beside in sorted(pairs, key=lambda one: one.k):
-        if network.nodes[network.bends[beside.k]].bend != RELU:
+        # Two activations of the search may be one ReLU of the file.
+        if network.nodes[network.bends[beside.k]].bend != RELU or any(one.k == beside.k for one in kept):
             continue
         low, high = (ends[beside.k][0] for ends in (cells.low, cells.high))
         is_open = (low < 0) & (high > 0) & np.isfinite(high - low)
