@@ -214,6 +214,9 @@ def test_searches_use_pairs_and_choose_them_anew(monkeypatch):
     found = verify(query, Settings(timeout=60))
     assert found.verdict is Verdict.UNSAT
     assert fitted[0] == 1 and max(fitted) > 1
-    # With a record, of which certificates are made, there are none.
+    # With a record, of which certificates are made, too: it has the pairs, and leaves name them.
     fitted.clear()
-    assert verify(query, Settings(timeout=60, proofs=True)).verdict is not Verdict.SAT and not fitted
+    traced = verify(query, Settings(timeout=60, proofs=True))
+    assert traced.verdict is Verdict.UNSAT and fitted[0] == 1 and traced.trace is not None
+    named = {one.pairs for one in traced.trace.refuted.values()} - {0}
+    assert named and max(named) <= len(traced.trace.pairs)

@@ -11,6 +11,7 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine import refine_ranges
+from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import box_region
 from soundness.real_networks import double, evaluate, random_graph, rational
@@ -35,6 +36,27 @@ def test_ranges_hold_every_point(seed):
     generator, graph, region = prepared(seed, (4, 7, 7, 7, 2))
     refiner = SplitRefiner(graph)
     first = refiner.refine(region, 0.05)
+    regions = [first, refiner.refine(first, math.inf)]
+    for x in points(generator, region.lower, region.upper, 60):
+        values = evaluate(graph, x)
+        for one in regions:
+            for k, index in enumerate(graph.activations):
+                value = values[graph.nodes[index].operands[0]]
+                assert within(value, one.range_lower[k][0], one.range_upper[k][0])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_searches_that_begin_with_slopes_hold_every_point(seed):
+    """Slopes that were found on larger ranges, of some ends, or anything at all."""
+    generator, graph, region = prepared(seed, (4, 7, 7, 7, 2))
+    begun, told = BegunEnds(1 << 20), []
+    smaller = refine_by_alpha(graph, region, 3, math.inf, listen=told.append)
+    for ends in told:
+        wild = torch.where(torch.rand(ends.slope.shape, generator=generator) < 0.3, 5.0, ends.slope)
+        begun.sloped(ends if seed % 3 else SlopedEnds(ends.k, ends.feature, ends.upper, ends.open, wild, ends.bound))
+    refiner = SplitRefiner(graph)
+    refiner.begin_with(begun)
+    first = refiner.refine(smaller, 0.05)
     regions = [first, refiner.refine(first, math.inf)]
     for x in points(generator, region.lower, region.upper, 60):
         values = evaluate(graph, x)

@@ -277,6 +277,7 @@ PINNED = {
     },
     "END": {
         "root_steps": 20,
+        "warm_steps": 2,
         "steps": 1,
         "leaf_steps": 60,
         "look_ahead": 4,

@@ -188,7 +188,8 @@ class EndEffort:
 
     Attributes
     ----------
-    root_steps, steps, leaf_steps : on the whole region, on a part, and on one with nothing left to split
+    root_steps, warm_steps, steps, leaf_steps : on the whole region, on it where slopes are known, on a part, and on one with nothing left
+        to split
     look_ahead : candidates for a split
     judged, hope : an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
     first, last : splits for every end, to begin with and to end with
@@ -198,6 +199,7 @@ class EndEffort:
     """
 
     root_steps: int = 20
+    warm_steps: int = 2
     steps: int = 1
     leaf_steps: int = 60
     look_ahead: int = 4

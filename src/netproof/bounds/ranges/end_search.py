@@ -55,6 +55,7 @@ class EndSearch:
         device: torch.device | str = "cpu",
     ) -> None:
         graph, region = dual.graph, dual.region
+        self._slopes: Tensor | None = None
         self._graph, self._dual = graph, dual
         self._dual32 = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
@@ -87,6 +88,10 @@ class EndSearch:
     def closed(self) -> Tensor:
         """``[2 n]`` bool: ends of outputs whose sign is known."""
         return ((self.bound[: self._n] <= 0) | (self.bound[self._n :] <= 0)).repeat(2)
+
+    def begin_with(self, slopes: Tensor | None) -> None:
+        """Begin ends with slopes of lower lines, ``[2 n, m]`` float32, NaN where none is known; None for none at all."""
+        self._slopes = slopes
 
     def keep(self, size: int) -> None:
         """Keep so many bytes of parts that are done with, for :meth:`parts`."""
@@ -154,7 +159,8 @@ class EndSearch:
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region, as many of them as there is time for."""
-        alpha = self._dual32.crown_alpha().cpu()
+        crown, slopes = self._dual32.crown_alpha().cpu(), self._slopes
+        steps = END.root_steps if slopes is None else END.warm_steps
         done = 0
         for part in torch.split(end, self._rows):
             if done and time.monotonic() >= deadline:
@@ -162,8 +168,9 @@ class EndSearch:
             done += len(part)
             rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
-            whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._open.add(self._bound(whole, END.root_steps, self._target(), deadline))
+            alpha = crown.expand(rows).clone() if slopes is None else slopes[part].where(~slopes[part].isnan(), crown)
+            whole = Leaves(part, side, alpha, beta, self.bound[part])
+            self._open.add(self._bound(whole, steps, self._target(), deadline))
         end = end[:done]
         self._started[end] = True
         self._settle()

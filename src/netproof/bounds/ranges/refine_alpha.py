@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
 from netproof.graph.loose import improvable
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,53 @@ class SlopedEnds(Rows):
     open: tuple[Tensor, ...]
     slope: Tensor
     bound: Tensor
+
+
+class BegunEnds:
+    """Slopes that ends of ranges were bounded by once, where searches for the same ends begin; ``memory`` is how many bytes of them are
+    kept, in half precision.
+
+    A search for an end needs slopes that are good on the whole of a region first. Those that were found on larger ranges are hardly worse
+    than what many steps from CROWN's come to.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self._left = memory
+        self._known: dict[int, list[SlopedEnds]] = {}
+
+    def sloped(self, ends: SlopedEnds) -> None:
+        """Ends were bounded by slopes."""
+        before = ends.open[: ends.k]
+        slope = ends.slope[:, : sum(len(which) for which in before)].to(torch.float16)
+        self._left -= slope.numel() * slope.element_size()
+        if self._left >= 0:
+            self._known.setdefault(ends.k, []).append(
+                SlopedEnds(ends.k, ends.feature, ends.upper, before, slope, ends.bound)
+            )
+
+    def slopes(
+        self, k: int, feature: Int64[Tensor, " n"], unstable: Sequence[tuple[int, Tensor]]
+    ) -> Float[Tensor, "2n m"] | None:
+        """Slopes for upper ends, then for lower ends, of features of an activation, NaN where none is known; None where there are none at all.
+
+        ``unstable`` are activations and the features of theirs that slopes are of.
+        """
+        known = self._known.get(k)
+        if not known:
+            return None
+        n, before = len(feature), known[0].open
+        slope = torch.cat([one.slope for one in known])
+        place = torch.full((2, int(max(feature.max(), *(one.feature.max() for one in known))) + 1), -1)
+        count = 0
+        for one in known:
+            place[(~one.upper).long(), one.feature] = torch.arange(count, count + len(one.feature))
+            count += len(one.feature)
+        row = place[:, feature].view(2 * n)
+        column = torch.cat([_columns(before, *one) for one in unstable])
+        if not slope.shape[1]:
+            return torch.full((2 * n, len(column)), torch.nan)
+        found = slope[row.clamp(min=0)][:, column.clamp(min=0)].float()
+        return found.masked_fill((row < 0)[:, None] | (column < 0), torch.nan)
 
 
 def refine_by_alpha(
@@ -109,3 +160,15 @@ def _bounds(
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value, double.alpha
+
+
+def _columns(opened: Sequence[Tensor], k: int, feature: Tensor) -> Tensor:
+    """Where features of an activation are among all that were open, -1 where they are not."""
+    if k >= len(opened):
+        return torch.full_like(feature, -1)
+    mine = opened[k]
+    if not len(mine):
+        return torch.full_like(feature, -1)
+    at = torch.searchsorted(mine, feature).clamp(max=len(mine) - 1)
+    begin = sum(len(which) for which in opened[:k])
+    return torch.where(mine[at] == feature, at + begin, -1)

@@ -14,6 +14,7 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.leaves import Leaves
 from netproof.bounds.ranges.prefix import Prefix, prefix
+from netproof.bounds.ranges.refine_alpha import BegunEnds
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
@@ -74,11 +75,16 @@ class SplitRefiner:
         self._cell = cell
         self._layer_share = layer_share
         self._device, self._listen = device, listen
+        self._begun: BegunEnds | None = None
         better = improvable(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and better[graph.nodes[i].operands[0]]]
         self._memory = memory // max(1, len(self._layers))
         self._kept: dict[int, tuple[Prefix, EndSearch]] = {}
+
+    def begin_with(self, begun: BegunEnds) -> None:
+        """Searches for ends begin with these slopes."""
+        self._begun = begun
 
     def refine(self, region: Region, seconds: float) -> Region:
         """Tighten all ranges, every layer in its share of the time; they are rigorous in real arithmetic.
@@ -128,7 +134,10 @@ class SplitRefiner:
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
         dual = SignDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
+        unstable = [(k, feature[which]) for (k, feature), which in zip(part.kept, dual.index, strict=False)]
+        slopes = None if self._begun is None else self._begun.slopes(k, part.feature, unstable)
         search = EndSearch(dual, *known, side, self._memory, self._device)
+        search.begin_with(slopes)
         search.keep(0 if self._listen is None else self._memory)
         self._kept[k] = part, search
         return part, search

@@ -22,9 +22,10 @@ from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
-from netproof.bounds.ranges.refine_alpha import refine_by_alpha
+from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
+from netproof.effort.bounding import REFINE
 from netproof.effort.real import PAIRED, PLANED, ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
@@ -42,6 +43,8 @@ class Rounds:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._solver = leaf_solver(problem.memory)
+        #: slopes for ends of ranges of the whole region
+        self._begun = BegunEnds(problem.memory // 8)
         #: whether planes are worth their while
         self._planes = True
         #: the search with planes or pairs that stood best when it was given up for better ranges, and its case
@@ -53,7 +56,7 @@ class Rounds:
             return self._run(region, case, deadline)
 
     def _run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
-        graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
+        graph, device = self._problem.graph, self._problem.device
         some = len(SignDual.of(graph, region)) > 0
         found = self._search(region, case, deadline, ROUND.easy if some else None)
         if _is_over(found, deadline) or not some:
@@ -63,9 +66,7 @@ class Rounds:
             return found
         begun = time.monotonic()
         until = begun + ROUND.alpha_share * (deadline - begun)
-        record = self._problem.record
-        listen = None if record is None else record.sloped
-        region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device, listen)
+        region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device, self._sloped)
         self._take_down(region, Means.SLOPES)
         if time.monotonic() >= until:
             # Slopes did not come to all ends in their time. Splits of each would come to fewer, and searches get on without.
@@ -76,8 +77,7 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
         if _is_over(found, deadline):
             return found
-        searched = None if record is None else record.searched
-        refiner = SplitRefiner(graph, memory=memory // 2, device=device, listen=searched)
+        refiner = self._refiner(REFINE.layer_share)
         share = ROUND.begin_share
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
@@ -117,17 +117,28 @@ class Rounds:
             return found
         share = PLANED.long_share if self._planes and self._kept is not None else ROUND.long_share
         seconds = share * (deadline - time.monotonic())
+        region = self._refiner(ROUND.long_layer_share).refine(region, seconds)
+        self._take_down(region, Means.SPLITS)
+        return self._after(found, self._search(region, _left(found), deadline))
+
+    def _sloped(self, ends: SlopedEnds) -> None:
+        """Ends of ranges were bounded by slopes."""
+        self._begun.sloped(ends)
+        if self._problem.record is not None:
+            self._problem.record.sloped(ends)
+
+    def _refiner(self, layer_share: float) -> SplitRefiner:
+        """Ranges by splits, which begin with the slopes that were found."""
         problem = self._problem
         refiner = SplitRefiner(
             problem.graph,
             memory=problem.memory // 2,
-            layer_share=ROUND.long_layer_share,
+            layer_share=layer_share,
             device=problem.device,
             listen=None if problem.record is None else problem.record.searched,
         )
-        region = refiner.refine(region, seconds)
-        self._take_down(region, Means.SPLITS)
-        return self._after(found, self._search(region, _left(found), deadline))
+        refiner.begin_with(self._begun)
+        return refiner
 
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf

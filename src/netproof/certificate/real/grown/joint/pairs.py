@@ -40,7 +40,7 @@ class MadePairs:
 def made_pairs(maker: Maker, cells: Cells, pairs: Sequence[PairsBeside]) -> MadePairs:
     """A set of the pairs whose ranges are open on a cell."""
     parts: dict[str, list[Integers]] = {name: [] for name in _NAMES}
-    network, rows, kept = maker.evaluation.network, list[Row](), []
+    network, rows, kept = maker.evaluation.network, list[Row](), list[PairsBeside]()
     for beside in sorted(pairs, key=lambda one: one.k):
         # Two activations of the search may be one ReLU of the file.
         if network.nodes[network.bends[beside.k]].bend != RELU or any(one.k == beside.k for one in kept):
