@@ -280,7 +280,7 @@ PINNED = {
         "warm_steps": 2,
         "steps": 1,
         "leaf_steps": 60,
-        "look_ahead": 4,
+        "look_ahead": 2,
         "judged": 8,
         "hope": 2,
         "first": 8,

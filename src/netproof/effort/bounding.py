@@ -202,7 +202,7 @@ class EndEffort:
     warm_steps: int = 2
     steps: int = 1
     leaf_steps: int = 60
-    look_ahead: int = 4
+    look_ahead: int = 2
     judged: int = 8
     hope: int = 2
     first: int = 8
