@@ -89,7 +89,7 @@ class BegunEnds:
         row = place[:, feature].view(2 * n)
         column = torch.cat([_columns(before, *one) for one in unstable])
         if not slope.shape[1]:
-            return torch.full((2 * n, len(column)), torch.nan)
+            return torch.full((2 * n, len(column)), torch.nan, dtype=torch.float32)
         found = slope[row.clamp(min=0)][:, column.clamp(min=0)].float()
         return found.masked_fill((row < 0)[:, None] | (column < 0), torch.nan)
 
