@@ -94,18 +94,6 @@ def some_pairs(rng: np.random.Generator, evaluation: Evaluation, cells, *, good:
     return found
 
 
-def bounds_with(evaluation: Evaluation, cells, c, sets: Sets, slopes):
-    """Upper bounds of objectives of outputs, and the values and errors that they are made of."""
-    load = evaluation.numbers.load
-    objective = Objective({len(evaluation.network.nodes) - 1: load(c)}, load(np.zeros(len(c))))
-    which, cell = np.tile([0, 1], (len(c), 1)), np.zeros(len(c), np.int64)
-    with np.errstate(all="ignore"):
-        return (
-            sets.refutations(evaluation, cells, cell, objective, slopes, which),
-            evaluation.bound(cells, cell, objective, slopes, sets.named(0, 1)),
-        )
-
-
 def crossed() -> tuple[bytes, bytes]:
     """``y = relu(x_0 + x_1) + relu(x_0 - x_1)`` on [-1, 1]^2 is at most 2; whatever numbers both ReLUs hand on, a bound of single ones
     is at least 3. The property asks for 2.25."""

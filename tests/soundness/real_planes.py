@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.joint.sets import Sets
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RELU
+from netproof.certificate.checker.real.numbers import arithmetic_of
 from netproof.certificate.checker.real.tree import Prover, Rows
 from netproof.certificate.real.contents import PLANES, Taken, arrays_of
 from soundness.real_evidence import Builder, perceptron
@@ -69,6 +71,7 @@ def bare(rng: np.random.Generator) -> bytes:
     return made.bytes(made.node("MatMul", made.node("Relu", product), weights[2]))
 
 
+ARITHMETICS = ("float64", "arb", "rational")
 #: networks of three inputs
 MAKERS = {
     "two layers": lambda rng: perceptron(rng, (3, 5, 5, 2)),
@@ -149,18 +152,43 @@ def some_planes(rng: np.random.Generator, network, cells, *, good: bool) -> list
     return found
 
 
+def numbers_of(name: str):
+    if name == "arb":
+        pytest.importorskip("flint")
+    return arithmetic_of(name)
+
+
+def points_of(rng: np.random.Generator, lower, upper, count: int) -> list[list[float]]:
+    """Some corners, and points inside."""
+    share = rng.random((count, len(lower)))
+    share[::2] = np.rint(share[::2])
+    return np.clip(lower + share * (upper - lower), lower, upper).tolist()
+
+
 def box(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     center, reach = rng.normal(size=3) * 0.5, 2.0 ** -int(rng.integers(0, 4))
     return center - reach, center + reach
 
 
-def bounds_of(evaluation: Evaluation, cells, c, sets: Sets, slopes):
-    """Upper bounds of objectives of outputs, and the values and errors that they are made of."""
+def bounds_of(evaluation: Evaluation, cells, c, sets: Sets, slopes, *, named=(1, 0)):
+    """Upper bounds of objectives of outputs by rows that name two sets, and the values and errors that they are made of."""
     load = evaluation.numbers.load
     objective = Objective({len(evaluation.network.nodes) - 1: load(c)}, load(np.zeros(len(c))))
-    which, cell = np.tile([1, 0], (len(c), 1)), np.zeros(len(c), np.int64)
+    which, cell = np.tile(named, (len(c), 1)), np.zeros(len(c), np.int64)
     with np.errstate(all="ignore"):
         return (
             sets.refutations(evaluation, cells, cell, objective, slopes, which),
-            evaluation.bound(cells, cell, objective, slopes, sets.named(1, 0)),
+            evaluation.bound(cells, cell, objective, slopes, sets.named(*named)),
         )
+
+
+def changed_by_chance(rng: np.random.Generator, arrays: dict, large: int) -> dict:
+    """Arrays with one to three entries changed, a little or altogether."""
+    changed = {name: list(values) for name, values in arrays.items()}
+    names = [name for name in arrays if len(arrays[name])]
+    for _ in range(int(rng.integers(1, 4))):
+        values = changed[str(rng.choice(names))]
+        at = int(rng.integers(len(values)))
+        near = values[at] + int(rng.integers(-2, 3))
+        values[at] = [near, int(rng.integers(-(2**62), 2**62)), 0, large][int(rng.integers(4))]
+    return changed

@@ -31,18 +31,23 @@ def within(values, low, high):
     return all(a <= v <= b for a, v, b in zip(rational(low), values, rational(high), strict=True))
 
 
-@pytest.mark.parametrize("seed", [*range(16), 24, 25, 26])
-def test_ranges_hold_every_point(seed):
-    generator, graph, region = prepared(seed, (4, 7, 7, 7, 2))
-    refiner = SplitRefiner(graph)
-    first = refiner.refine(region, 0.05)
-    regions = [first, refiner.refine(first, math.inf)]
+def hold_all_points(generator, graph, region, regions):
+    """Assert that ranges of regions hold what arrives at points of one."""
     for x in points(generator, region.lower, region.upper, 60):
         values = evaluate(graph, x)
         for one in regions:
             for k, index in enumerate(graph.activations):
                 value = values[graph.nodes[index].operands[0]]
                 assert within(value, one.range_lower[k][0], one.range_upper[k][0])
+
+
+@pytest.mark.parametrize("seed", [*range(16), 24, 25, 26])
+def test_ranges_hold_every_point(seed):
+    generator, graph, region = prepared(seed, (4, 7, 7, 7, 2))
+    refiner = SplitRefiner(graph)
+    first = refiner.refine(region, 0.05)
+    regions = [first, refiner.refine(first, math.inf)]
+    hold_all_points(generator, graph, region, regions)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -58,12 +63,7 @@ def test_searches_that_begin_with_slopes_hold_every_point(seed):
     refiner.begin_with(begun)
     first = refiner.refine(smaller, 0.05)
     regions = [first, refiner.refine(first, math.inf)]
-    for x in points(generator, region.lower, region.upper, 60):
-        values = evaluate(graph, x)
-        for one in regions:
-            for k, index in enumerate(graph.activations):
-                value = values[graph.nodes[index].operands[0]]
-                assert within(value, one.range_lower[k][0], one.range_upper[k][0])
+    hold_all_points(generator, graph, region, regions)
 
 
 @pytest.mark.parametrize("seed", range(8))

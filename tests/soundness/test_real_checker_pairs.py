@@ -13,7 +13,7 @@ from netproof.certificate.checker.real.bound import Objective
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.joint import pairs as module
 from netproof.certificate.checker.real.joint.pairs import Pairs
-from netproof.certificate.checker.real.numbers import Float64, Rational, arithmetic_of
+from netproof.certificate.checker.real.numbers import Float64, Rational
 from netproof.certificate.checker.real.relus import Ranges, rectified
 from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, SPLIT
 from netproof.certificate.real.format import decode, encode
@@ -24,23 +24,13 @@ from soundness.real_pairs import (
     CROSSED_ROWS,
     Pair,
     arrays_of_pairs,
-    bounds_with,
     crossed,
     octagon_of,
     paired,
     points_within,
     some_pairs,
 )
-from soundness.real_planes import MAKERS, box, evaluation_of
-
-ARITHMETICS = ("float64", "arb", "rational")
-
-
-def numbers_of(name: str):
-    if name == "arb":
-        pytest.importorskip("flint")
-    return arithmetic_of(name)
-
+from soundness.real_planes import ARITHMETICS, MAKERS, bounds_of, box, evaluation_of, numbers_of, points_of
 
 # Corners.
 
@@ -112,12 +102,6 @@ def test_shares_are_the_largest_at_points_of_a_cell(name):
 # Bounds with pairs.
 
 
-def points_of(rng: np.random.Generator, lower, upper, count: int) -> list[list[float]]:
-    share = rng.random((count, len(lower)))
-    share[::2] = np.rint(share[::2])
-    return np.clip(lower + share * (upper - lower), lower, upper).tolist()
-
-
 @pytest.mark.parametrize("name", ARITHMETICS)
 @pytest.mark.parametrize("kind", MAKERS)
 def test_no_output_is_beyond_its_bound(kind, name):
@@ -140,7 +124,7 @@ def test_no_output_is_beyond_its_bound(kind, name):
             cells = evaluation.derive(replace(cells, upper=upper[None]), INTERVALS, sized=True)
         c = rng.normal(size=(4, 2 if kind != "bare" else 3))
         slopes = some_slopes(rng, 4, evaluation.network.sizes)[seed % 3]
-        top, _ = bounds_with(evaluation, cells, c, sets, slopes)
+        top, _ = bounds_of(evaluation, cells, c, sets, slopes, named=(0, 1))
         for x in points_of(rng, lower, upper, 6):
             y = np.array(values_at(data, x, Digits())[-1], object)
             for row, end in zip(c.tolist(), top.tolist(), strict=True):
@@ -169,7 +153,7 @@ def test_no_output_of_half_of_a_cell_is_beyond_its_bound(kind):
         cells = replace(root, low=tuple(low), high=tuple(high))
         c = rng.normal(size=(3, 2))
         slopes = some_slopes(rng, 3, evaluation.network.sizes)[seed % 3]
-        top, _ = bounds_with(evaluation, cells, c, sets, slopes)
+        top, _ = bounds_of(evaluation, cells, c, sets, slopes, named=(0, 1))
         for x in points_of(rng, lower, upper, 60):
             values = values_at(data, x)
             operands = [np.array(values[node], np.float64) for node in evaluation.operands]
@@ -194,7 +178,9 @@ def test_rational_bounds_lie_within_what_float64_claims(kind):
         sets = paired(real, cells, some_pairs(rng, real, cells, good=seed % 2 == 0))
         c = rng.normal(size=(3, real.network.outputs))
         slopes = some_slopes(rng, 3, real.network.sizes)[seed % 3]
-        (_, (near, error)), (_, (value, _)) = (bounds_with(by, cells, c, sets, slopes) for by in (real, exact))
+        (_, (near, error)), (_, (value, _)) = (
+            bounds_of(by, cells, c, sets, slopes, named=(0, 1)) for by in (real, exact)
+        )
         for v, e, x in zip(near.tolist(), error.tolist(), value.tolist(), strict=True):
             if np.isfinite(v) and np.isfinite(e) and abs(x) < 2**90:
                 assert abs(Fraction(v) - x) <= Fraction(e)

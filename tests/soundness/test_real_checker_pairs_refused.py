@@ -12,7 +12,7 @@ from netproof.certificate.real.format import VERSIONS, decode, encode
 from netproof.errors import CertificateError, ProofError
 from soundness.real_evidence import Builder, certificate, chain, property_text
 from soundness.real_pairs import CROSSED, CROSSED_ROWS, Pair, arrays_of_pairs
-from soundness.real_planes import arrays_of_sets, plane
+from soundness.real_planes import arrays_of_sets, changed_by_chance, plane
 
 
 def answer(arrays: dict, *, network: bytes, property_: bytes) -> str:
@@ -179,16 +179,9 @@ def test_entries_of_pairs_changed_by_chance_neither_crash_nor_prove_anything_fal
     property_ = property_text([-1.0, -1.0], [1.0, 1.0], 1, [[((1.0,), 2.5)]])
     assert answer(arrays, network=network, property_=property_) != "accepted"
     rng = np.random.default_rng(3)
-    names = [name for name in arrays if len(arrays[name])]
     kinds = {"inconsistent": 0, "proof": 0}
     for _ in range(500):
-        changed = {name: list(arrays[name]) for name in arrays}
-        for _ in range(int(rng.integers(1, 4))):
-            values = changed[str(rng.choice(names))]
-            at = int(rng.integers(len(values)))
-            near = values[at] + int(rng.integers(-2, 3))
-            values[at] = [near, int(rng.integers(-(2**62), 2**62)), 0, 2**40][int(rng.integers(4))]
-        found = answer(changed, network=network, property_=property_)
+        found = answer(changed_by_chance(rng, arrays, 2**40), network=network, property_=property_)
         assert found != "accepted"
         kinds["inconsistent" if "inconsistent" in found else "proof"] += 1
     assert min(kinds.values()) > 40

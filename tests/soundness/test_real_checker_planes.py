@@ -12,7 +12,7 @@ import pytest
 from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.joint.sets import Sets
-from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
+from netproof.certificate.checker.real.numbers import Float64, Rational, above
 from netproof.certificate.real.contents import CROWN, INTERVALS, LEAF, LEMMAS, PLANES, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import ProofError
@@ -26,6 +26,7 @@ from soundness.real_evidence import (
     values_at,
 )
 from soundness.real_planes import (
+    ARITHMETICS,
     MAKERS,
     added,
     arrays_of_sets,
@@ -33,25 +34,11 @@ from soundness.real_planes import (
     box,
     columns_of,
     evaluation_of,
+    numbers_of,
     plane,
+    points_of,
     some_planes,
 )
-
-ARITHMETICS = ("float64", "arb", "rational")
-
-
-def numbers_of(name: str):
-    if name == "arb":
-        pytest.importorskip("flint")
-    return arithmetic_of(name)
-
-
-def points_of(rng: np.random.Generator, lower, upper, count: int) -> list[list[float]]:
-    """Some corners, and points inside."""
-    share = rng.random((count, len(lower)))
-    share[::2] = np.rint(share[::2])
-    return np.clip(lower + share * (upper - lower), lower, upper).tolist()
-
 
 # What planes say is so.
 

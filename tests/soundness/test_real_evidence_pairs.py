@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from netproof import Settings, Verdict
+from netproof import Verdict
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.container import version_of
 from netproof.certificate.real.contents import LEMMAS, PAIRS, arrays_of
@@ -17,10 +16,7 @@ from netproof.certificate.real.grown.joint import sets as tool
 from netproof.certificate.real.make import evidence_of
 from netproof.errors import NoEvidenceError, ProofError
 from netproof.search.real import relu_split, rounds
-from netproof.search.verify import verify
-from soundness.real_evidence import perceptron, property_text, residual, run
-from soundness.test_real_evidence import asked, close_property
-from soundness.test_real_evidence_planes import is_accepted, joined
+from soundness.test_real_evidence_planes import NETWORKS, is_accepted, reached_by, searched
 
 
 @pytest.fixture
@@ -38,22 +34,6 @@ def both(monkeypatch):
 def paired(monkeypatch, both):
     """The same with pairs alone."""
     monkeypatch.setattr(rounds, "Pricing", lambda *_, **__: None)
-
-
-NETWORKS = {
-    "perceptron": (lambda rng: perceptron(rng, (12, 10, 10, 2)), 12, 0.25),
-    "residual": (lambda rng: residual(rng, normalized=False), 32, 0.15),
-    "joined": (lambda rng: joined(rng, 12), 12, 0.25),
-}
-
-
-def searched(tmp_path, name: str, seed: int, beyond: float = 0.05):
-    rng = np.random.default_rng(seed)
-    make, inputs, radius = NETWORKS[name]
-    network = make(rng)
-    property_ = close_property(rng, network, inputs, 2, radius, beyond)
-    question = asked(tmp_path, network, property_)
-    return network, property_, question, verify(question, Settings(timeout=30.0, proofs=True))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -101,12 +81,7 @@ def test_pairs_that_prove_something_false_are_not_accepted(tmp_path, paired):
         if result.verdict is not Verdict.UNSAT:
             continue
         made = evidence_of(network, property_, question, result)
-        box = question.parts[0].part.box
-        lower, upper = (np.array([float(end) for end in ends]) for ends in (box.lower, box.upper))
-        x = np.where(np.random.default_rng(seed).random((2000, len(lower))) < 0.5, lower, upper)
-        top = float(run(network, x)[:, 0].max()) - 1e-6
-        reached = property_text(lower.tolist(), upper.tolist(), 2, [[((1.0, 0.0), top)], [((1.0, 0.0), top)]])
-        false = replace(made, property_sha256=hashlib.sha256(reached).hexdigest())
+        false, reached = reached_by(network, question, made, seed)
         with pytest.raises(ProofError):
             check_real(false, network, reached)
         tried += 1

@@ -98,6 +98,16 @@ def test_rows_need_their_planes_and_planes_their_numbers(tmp_path, planed):
     assert refused >= 2
 
 
+def reached_by(network: bytes, question, made, seed: int):
+    """What is made of a certificate that claims another property, which points meet, and that property."""
+    box = question.parts[0].part.box
+    lower, upper = (np.array([float(end) for end in ends]) for ends in (box.lower, box.upper))
+    x = np.where(np.random.default_rng(seed).random((2000, len(lower))) < 0.5, lower, upper)
+    top = float(run(network, x)[:, 0].max()) - 1e-6
+    reached = property_text(lower.tolist(), upper.tolist(), 2, [[((1.0, 0.0), top)], [((1.0, 0.0), top)]])
+    return replace(made, property_sha256=hashlib.sha256(reached).hexdigest()), reached
+
+
 def is_accepted(certificate, network: bytes, property_: bytes) -> bool:
     try:
         check_real(certificate, network, property_)
@@ -145,12 +155,7 @@ def test_planes_that_prove_something_false_are_not_accepted(tmp_path, planed):
         if result.verdict is not Verdict.UNSAT:
             continue
         made = evidence_of(network, property_, question, result)
-        box = question.parts[0].part.box
-        lower, upper = (np.array([float(end) for end in ends]) for ends in (box.lower, box.upper))
-        x = np.where(np.random.default_rng(seed).random((2000, len(lower))) < 0.5, lower, upper)
-        top = float(run(network, x)[:, 0].max()) - 1e-6
-        reached = property_text(lower.tolist(), upper.tolist(), 2, [[((1.0, 0.0), top)], [((1.0, 0.0), top)]])
-        false = replace(made, property_sha256=hashlib.sha256(reached).hexdigest())
+        false, reached = reached_by(network, question, made, seed)
         with pytest.raises(ProofError):
             check_real(false, network, reached)
 

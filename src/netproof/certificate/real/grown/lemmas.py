@@ -139,9 +139,13 @@ def _values(
     evaluation: Evaluation, cells: Cells, k: int, feature: NDArray[np.int64], sign: Floats, made: list[Row]
 ) -> Floats:
     """Upper bounds of ``sign a`` by rows."""
-    node = evaluation.operands[k]
-    rows = Rows(arrays_of_rows(made, len(made[0].mu)), evaluation.network.sizes)
-    c = np.zeros((len(made), evaluation.network.nodes[node].size))
+    c = np.zeros((len(made), evaluation.network.sizes[k]))
     c[np.arange(len(made)), feature] = sign
-    objective = Objective({node: c}, np.zeros(len(made)))
+    return bounded_by(evaluation, cells, k, c, made)
+
+
+def bounded_by(evaluation: Evaluation, cells: Cells, k: int, c: Floats, made: Sequence[Row]) -> Floats:
+    """Upper bounds on one cell of mixtures ``c`` ``[R, n]`` of the operand of ReLU ``k``, each by a row."""
+    rows = Rows(arrays_of_rows(made, len(made[0].mu)), evaluation.network.sizes)
+    objective = Objective({evaluation.operands[k]: c}, np.zeros(len(made)))
     return evaluation.refutations(cells, np.zeros(len(made), np.int64), objective, rows.slopes(np.arange(len(made))))

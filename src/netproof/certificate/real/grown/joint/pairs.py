@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Cells, Floats, Index, Objective
+from netproof.certificate.checker.real.bound import Cells, Floats, Index
 from netproof.certificate.checker.real.nodes import RELU
-from netproof.certificate.checker.real.tree import Rows
 from netproof.certificate.real.contents import PAIR_ENDS, PAIR_EXPONENTS, Integers
-from netproof.certificate.real.grown.lemmas import sloped_row, told_slopes
-from netproof.certificate.real.grown.rows import Row, arrays_of_rows
+from netproof.certificate.real.grown.lemmas import bounded_by, sloped_row, told_slopes
+from netproof.certificate.real.grown.rows import Row
 from netproof.certificate.real.grown.seeds import Maker
 from netproof.result import PairsBeside
 
@@ -23,6 +22,8 @@ from netproof.result import PairsBeside
 _DIGITS, _END = (3, 6, 10), 20
 #: the share of what ranges say of an end that a row has to take off, and that of what it takes off that fewer digits may cost
 _WORTH, _COST = 2.0**-8, 2.0**-5
+#: numbers of values of rows that are bounded at once
+_ROWS = 1 << 20
 #: the ends of sums and differences, by signs of both
 _SIGNS = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
 
@@ -115,19 +116,13 @@ def _ends(
 
 def _values(maker: Maker, cells: Cells, beside: PairsBeside, which: Index, made: list[Row]) -> Floats:
     """Upper bounds of some of the ends, four of each pair, by rows."""
-    evaluation, node = maker.evaluation, maker.evaluation.operands[beside.k]
-    value, most = np.zeros(len(which)), max(1, _ROWS // max(one.size for one in evaluation.network.nodes))
+    network = maker.evaluation.network
+    value, most = np.zeros(len(which)), max(1, _ROWS // max(one.size for one in network.nodes))
     for some in (slice(at, at + most) for at in range(0, len(which), most)):
         maker.deadline.look()
         pair, sign = which[some] // 4, _SIGNS[which[some] % 4]
-        rows = Rows(arrays_of_rows(made[some], maker.width), evaluation.network.sizes)
-        c, none = np.zeros((len(pair), evaluation.network.nodes[node].size)), np.zeros(len(pair), np.int64)
+        c = np.zeros((len(pair), network.sizes[beside.k]))
         for i, feature in enumerate((beside.first, beside.second)):
             c[np.arange(len(pair)), feature[pair]] = sign[:, i]
-        objective = Objective({node: c}, np.zeros(len(pair)))
-        value[some] = evaluation.refutations(cells, none, objective, rows.slopes(np.arange(len(pair))))
+        value[some] = bounded_by(maker.evaluation, cells, beside.k, c, made[some])
     return value
-
-
-#: numbers of values of rows that are bounded at once
-_ROWS = 1 << 20
