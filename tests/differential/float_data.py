@@ -14,11 +14,11 @@ from torch import Tensor
 
 from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.multipliers.signs import is_piecewise_linear
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
 from netproof.conditions.conditions import Conditions
 from netproof.formats.instances import read_instances

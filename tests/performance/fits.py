@@ -16,12 +16,12 @@ import time
 import torch
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.conditions.conditions import Conditions
 from netproof.effort.real import ROUND
 from netproof.search.real.problem import Problem

@@ -17,10 +17,10 @@ import torch
 
 from netproof.benchmarks.data import DataFolders
 from netproof.benchmarks.registry import benchmark
+from netproof.bounds.ends.end_search import EndSearch
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
-from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region, propagate_intervals

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from netproof import Verdict
+from netproof.bounds.ends.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.prefix import prefix
-from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.conditions.conditions import Conditions
 from netproof.query import Conjunction
 from netproof.search.outcome import Outcome

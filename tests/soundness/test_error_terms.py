@@ -15,11 +15,11 @@ import torch
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import Side, is_empty_cell
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges import reduce
 from netproof.bounds.ranges.forms import Form, _between_lines, form_ranges
-from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
+from netproof.bounds.ends.end_search import EndSearch
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.multipliers.signs import SignDual
-from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import box_region
 from soundness.real_networks import double, evaluate, random_graph, rational
 from soundness.test_real_bounds import kind_of, points

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from netproof import Result, Verdict
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.ranges.refine import refine_ranges
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import box_region, propagate_intervals
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.network import read_network
@@ -43,7 +43,7 @@ def operands(network: bytes, x: np.ndarray) -> list[np.ndarray]:
 def parted(tmp_path, monkeypatch):
     """A network, a property and a question, and a result whose record has ends of ranges by parts, and nothing else."""
     # It ends by the number of parts, on a machine of any speed.
-    monkeypatch.setattr("netproof.bounds.ranges.end_search.END", replace(END, last=16))
+    monkeypatch.setattr("netproof.bounds.ends.end_search.END", replace(END, last=16))
     network = perceptron(np.random.default_rng(3), (INPUTS, 10, 10, 10, 2))
     property_ = property_text([-REACH] * INPUTS, [REACH] * INPUTS, 2, [[((1.0, 0.0), 100.0)]])
     question = asked(tmp_path, network, property_)

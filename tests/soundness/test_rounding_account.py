@@ -17,11 +17,11 @@ from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import crown, evaluate_dual
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_layer, refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder

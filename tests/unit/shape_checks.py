@@ -18,6 +18,7 @@ from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual, given, relaxed_values
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.mixture import best_mixture, crown_mixture
@@ -29,7 +30,6 @@ from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.ranges.tighten import tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation

@@ -15,14 +15,14 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof import device as devices
 from netproof.attack.real import FloatAttack
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends import end_search
+from netproof.bounds.ends.end_search import EndSearch
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.joint import fitting
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
-from netproof.bounds.ranges import end_search
-from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region
 from netproof.conditions.conditions import Conditions
 from netproof.device import CPU, check_device, find_device, plain_products

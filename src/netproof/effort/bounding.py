@@ -126,10 +126,10 @@ class PairEffort:
 
     most: int = 96
     layer_share: float = 0.03
-    lengths: tuple[float, float, float] = (0.05, 0.04, 0.1)
-    raising: float = 0.02
+    lengths: tuple[float, float, float] = (0.02, 0.12, 0.1)
+    raising: float = 0.008
     smoothed: float = 0.01
-    growth: float = 4.0
+    growth: float = 8.0
     steps: int = 6
     batch: Budget = Budget(64 << 20, least=8)
     tensors: int = 6
@@ -184,7 +184,7 @@ class ScoreEffort:
 
 @dataclass(frozen=True)
 class EndEffort:
-    """Ends of ranges by splits of signs (:mod:`netproof.bounds.ranges.end_search`).
+    """Ends of ranges by splits of signs (:mod:`netproof.bounds.ends.end_search`).
 
     Attributes
     ----------
@@ -196,6 +196,7 @@ class EndEffort:
     batch, tensors : parts bounded at once, and float64 tensors of the largest node for each
     near : an end within this share of the range's width from a value that is attained is not searched for any longer
     margin : below the target by this share of a typical width is enough for the search in float32 to stop
+    proven_first : parts whose bounds are proven at once, to see how long that takes
     """
 
     root_steps: int = 20
@@ -211,6 +212,7 @@ class EndEffort:
     tensors: int = 12
     near: float = 0.02
     margin: float = 1e-5
+    proven_first: int = 128
 
 
 @dataclass(frozen=True)

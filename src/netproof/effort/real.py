@@ -147,6 +147,7 @@ class SignEffort:
     Attributes
     ----------
     root_steps, steps : on multipliers, at the root and in a subproblem
+    polished, polish : every so many splits a subproblem gets more steps, and how many
     look_ahead : candidate splits tried out per subproblem
     batch, tensors : what one batch may occupy, and tensors of the largest node that each row needs
     judged : a search is judged after so many subproblems for each case
@@ -155,8 +156,10 @@ class SignEffort:
     """
 
     root_steps: int = 40
-    steps: int = 4
-    look_ahead: int = 6
+    steps: int = 2
+    polished: int = 8
+    polish: int = 20
+    look_ahead: int = 3
     batch: Budget = Budget(256 << 20, least=4, most=256)
     tensors: int = 12
     judged: int = 64
@@ -303,9 +306,11 @@ class PairedEffort:
     ----------
     prospect : where there will be better ranges, only a search gets them that would need no more than so many times the doublings of
         its subproblems that there is time for
+    promising : the search that stood best goes on at once, and not after cells, where it needs no more than so many times the doublings
     """
 
     prospect: float = 2.0
+    promising: float = 1.25
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.look_ahead import Tries, look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
-from netproof.bounds.multipliers.signs import WHOLE, SignDual
+from netproof.bounds.multipliers.signs import WHOLE, SignDual, SignPoint
 from netproof.bounds.objective import Objective
 from netproof.effort.bounding import SCORE
 
@@ -25,19 +26,41 @@ def split_scores(dual: SignDual, v: Tensor, alpha: Tensor) -> Tensor:
     return v.clamp(min=0) * offset - v.clamp(max=0) * below
 
 
-def candidate_scores(dual: SignDual, objective: Objective, side: Tensor, choice: Choice) -> Tensor:
-    """Scores of all features, ``[B, m]``; minus infinity where a feature is split already.
+class Chosen(NamedTuple):
+    """By which features rows are split: ``[B]`` each, where the rows are.
 
-    Where a lower line is 0, nothing arrives at the features that decide whether its feature can be 0 at all. So lines
-    between the two slopes have a small say, too: all that counts where no feature has a gap of its own.
+    Attributes
+    ----------
+    feature : the feature
+    splittable : bool, whether there is one
+    point : the bounds of the rows before a split, where the dual is
     """
+
+    feature: Tensor
+    splittable: Tensor
+    point: SignPoint
+
+
+def candidate_scores(
+    dual: SignDual, objective: Objectives, side: Tensor, choice: Choice, width: int
+) -> tuple[Tensor, SignPoint]:
+    """Scores of all features, ``[B, m]``, minus infinity where a feature is split already; and the bounds that they go by.
+
+    Where a lower line is 0, nothing arrives at the features that decide whether its feature can be 0 at all. So in rows in which
+    fewer than ``width`` features have a gap of their own, lines between the two slopes have a small say, too.
+    """
+    whole = side == WHOLE
     with torch.no_grad():
-        v = dual.bound(objective, side, choice.alpha, choice.beta).v
-        chord, _ = dual.chords()
-        between = chord.expand_as(choice.alpha)
-        passed = dual.bound(objective, side, between, choice.beta).v
-    score = split_scores(dual, v, choice.alpha) + SCORE.between * split_scores(dual, passed, between)
-    return torch.where(side == WHOLE, score + 1e-12, -torch.inf)
+        point = dual.bound(objective(torch.arange(len(side), device=side.device)), side, choice.alpha, choice.beta)
+        score = split_scores(dual, point.v, choice.alpha)
+        few = ((score > 0) & whole).sum(1) < whole.sum(1).clamp(max=width)
+        row = few.nonzero()[:, 0]
+        if len(row):
+            chord, _ = dual.chords()
+            between = chord.expand(len(row), -1)
+            passed = dual.bound(objective(row), side[row], between, choice.beta[row]).v
+            score = score.expand(len(side), -1).index_add(0, row, SCORE.between * split_scores(dual, passed, between))
+    return torch.where(whole, score + 1e-12, -torch.inf), point
 
 
 def choose_split(
@@ -46,23 +69,22 @@ def choose_split(
     side: Tensor,
     choice: Choice,
     tries: Tries,
-) -> tuple[Tensor, Tensor]:
-    """The feature to split in each row ``[B]``, and whether there is one ``[B]`` bool, on the device that ``side`` is on.
+) -> Chosen:
+    """The feature to split in each row, on the device that ``side`` is on.
 
-    Of the features with the largest scores, the one for which the bounds of both halves, as far as they are above 0,
+    Of the features with the largest scores, it is the one for which the bounds of both halves, as far as they are above 0,
     have the smallest sum. The work is done on the dual's device.
     """
     count, home = len(side), side.device
+    side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
+    score, point = candidate_scores(dual, objective, side, choice, tries.width)
     if not len(dual):
         nothing = torch.zeros(count, dtype=torch.int64, device=home)
-        return nothing, nothing.bool()
-    side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
-    every = torch.arange(count, device=dual.device)
-    score = candidate_scores(dual, objective(every), side, choice)
+        return Chosen(nothing, nothing.bool(), point)
     best, candidates = score.topk(min(tries.width, score.shape[1]), 1)
     usable = torch.isfinite(best)
     if best.shape[1] <= 1:
-        return candidates[:, 0].to(home), usable[:, 0].to(home)
+        return Chosen(candidates[:, 0].to(home), usable[:, 0].to(home), point)
 
     def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         tried = choice.take(row)
@@ -70,4 +92,4 @@ def choose_split(
         return dual.bound_halves(objective(row), side[row], asked, tried.alpha, tried.beta)
 
     total = look_ahead(usable, bound_halves, tries.at_once, tries.deadline)
-    return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home)
+    return Chosen(candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home), point)

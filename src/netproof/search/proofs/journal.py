@@ -14,10 +14,10 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from netproof.bounds.ends.refine_split import SplitEnds
 from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
-from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.rows import Rows
 from netproof.search.branching import Split

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.bounds.ends.refine_split import SplitEnds
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
-from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.activations.relu import ReLU

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
-from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
 from netproof.effort.real import CELL
 from netproof.query import Verdict

@@ -1,4 +1,8 @@
-"""Branch and bound over the signs of unstable features (Bunel et al., JMLR 2020; Wang et al., NeurIPS 2021)."""
+"""Branch and bound over the signs of unstable features (Bunel et al., JMLR 2020; Wang et al., NeurIPS 2021).
+
+The search goes by bounds in float32. Those in float64, which alone prove anything, are evaluated where a subproblem looks refuted, and
+where the search ends undecided: what is split again is never asked for its own.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,9 @@ from netproof.bounds.joint.fitting import Fitted, Fitting
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.branching import choose_split
+from netproof.bounds.ranges.branching import Chosen, choose_split
 from netproof.effort.bounding import PLANE
 from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
@@ -35,13 +39,14 @@ _STUCK = "a subproblem without unstable neurons stays open"
 
 @dataclass(frozen=True, eq=False)
 class Open(Rows):
-    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit, and their
-    nodes in the record, if there is one."""
+    """Open subproblems: case, sides of features, multipliers (float32), the best bound, one that is proven (of what they are parts of,
+    perhaps), how often bounded unsplit, and their nodes in the record, if there is one."""
 
     case: Tensor
     side: Tensor
     choice: Choice
     value: Tensor
+    proven: Tensor
     rounds: Tensor
     node: Tensor | None = None
 
@@ -100,6 +105,10 @@ class ReluSplit:
         self._told: tuple[int, int, SignDual] = 0, 0, dual
         self._begun: tuple[Tensor, Tensor | None] | None = None
         self._pace = _Pace(1, 0.0, 0.0)
+        #: bounds that were proven, and seconds that it took
+        self._proofs, self._proving = 0, 0.0
+        #: by how much bounds in float32 have been too high; anything, before one is compared
+        self._doubt = math.inf
 
     @property
     def count(self) -> int:
@@ -133,15 +142,13 @@ class ReluSplit:
         if node is None and self._record is not None:
             node = self._record.root(case, self._dual.region)
         self._begun = case, node
-        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
+        root = Open(case, side, choice, infinite, infinite.clone(), torch.zeros(rows, dtype=torch.int64), node)
         self._price(root, deadline)
-        witness = self._bound(root, SIGN.root_steps, deadline)
-        if witness is None and self._fitting.has_pairs and len(self._tree):
+        self._bound(root, SIGN.root_steps, deadline)
+        if self._fitting.has_pairs and len(self._tree):
             root = self._tree.pop(len(self._tree))
             self._pair(root, deadline)
-            witness = self._bound(root, SIGN.root_steps, deadline)
-        if witness is not None:
-            return self._tree.sat(witness)
+            self._bound(root, SIGN.root_steps, deadline)
         self._pace = _Pace(rows, self._tree.bound, time.monotonic())
         return self._searched(deadline, grace, most)
 
@@ -166,10 +173,20 @@ class ReluSplit:
             enough = most is not None and self._tree.count >= most
             if enough or self._is_hopeless(grace, deadline):
                 return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            return None
+            return self._tree.beyond_limits(self._before_proofs(deadline))
 
-        found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
+        def step(batch: Open) -> Outcome | None:
+            return self._step(batch, self._before_proofs(deadline))
+
+        found = self._tree.search(step, self._batch, deadline, judge)
+        if not found.verdict.decided and len(self._tree):
+            self._tree.add(self._proven(self._tree.pop(len(self._tree))))
+            found = replace(found, bound=self._tree.undecided(found.verdict, found.reason).bound)
         return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
+
+    def _before_proofs(self, deadline: float) -> float:
+        """When bounds of what is open have to be proven to be ready at the deadline."""
+        return deadline - len(self._tree) * self._proving / max(1, self._proofs)
 
     def _step(self, batch: Open, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
@@ -179,14 +196,19 @@ class ReluSplit:
             self._price(worst, deadline)
             self._pair(worst, deadline)
             # What is open is bounded once more before it is split.
-            witness = self._bound(self._tree.pop(len(self._tree)), SIGN.steps, deadline)
+            self._bound(self._tree.pop(len(self._tree)), SIGN.steps, deadline)
             self._fitted_at = self._fitting.growth * self._tree.count
-            return None if witness is None else self._tree.sat(witness)
+            return None
         is_leaf = batch.rounds >= SIGN.leaf_rounds
         witness = self._solve(batch.take(is_leaf), deadline)
         batch = batch.take(~is_leaf)
         if witness is None and len(batch):
-            witness = self._bound(self._split(batch, deadline), SIGN.steps, deadline)
+            chosen = self._choose(batch, deadline)
+            witness = self._try(chosen.point, batch.case)
+            if time.monotonic() >= deadline:
+                self._tree.add(batch)
+            elif witness is None:
+                self._bound_parts(self._split(batch, chosen), deadline)
         if witness is not None:
             return self._tree.sat(witness)
         return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
@@ -226,6 +248,7 @@ class ReluSplit:
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
+        leaves = self._proven(leaves)
         for row in range(len(leaves)):
             if time.monotonic() >= deadline:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
@@ -260,54 +283,74 @@ class ReluSplit:
         """How many there can be in so many seconds from the beginning, of which some are spent."""
         return math.log2(max(self._tree.count / self._pace.rows * seconds / max(spent, 1e-9), 1.0))
 
-    def _bound(self, batch: Open, steps: int, deadline: float) -> Witness | None:
-        """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
+    def _bound_parts(self, batch: Open, deadline: float) -> None:
+        """Bound parts of subproblems, and keep those that stay open.
+
+        A few steps from the multipliers of what a part is of do for a while. What is then missing adds up, and splits do not win it
+        back; many steps at once do.
+        """
+        many = (batch.side != WHOLE).sum(1) % SIGN.polished == 0
+        for which, steps in ((many, SIGN.polish), (~many, SIGN.steps)):
+            self._bound(batch.take(which), steps, deadline)
+
+    def _bound(self, batch: Open, steps: int, deadline: float) -> None:
+        """Bound subproblems, and keep those that stay open."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
             if time.monotonic() >= deadline:
                 self._tree.add(part)
-                continue
-            witness = self._bound_part(part, steps, deadline)
-            if witness is not None:
-                return witness
-        return None
+            else:
+                self._bound_part(part, steps, deadline)
 
-    def _bound_part(self, batch: Open, steps: int, deadline: float) -> Witness | None:
+    def _bound_part(self, batch: Open, steps: int, deadline: float) -> None:
         self._tree.count += len(batch)
-        case = batch.case
-        choice, _ = optimize_signs(
+        choice, value = optimize_signs(
             self._dual32,
             self._objectives(batch),
             batch.side,
             batch.choice,
             Until(steps, -1e-5, deadline),
         )
-        double = choice.to(torch.float64)
-        weight = _one(double.weight)
-        error = self._constraints.mixing_error(case, weight, self._rounding)
-        objective = replace(self._constraints.mixed(case, weight), error=error)
-        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding)
-        # The parent's bound holds here too.
-        value = torch.minimum(point.value, batch.value)
-        is_open = value >= 0
+        # Of what float32 cannot hold float64 may know more.
+        guide = value.double().where(torch.isfinite(value), -torch.inf)
+        batch = replace(batch, choice=choice, value=torch.minimum(guide, batch.proven))
+        batch = self._proven(batch, batch.value <= self._doubt)
+        refuted = batch.proven < 0
         if batch.node is not None:
-            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta))
-            self._recorded(batch.node[~is_open], by.take(~is_open))
-        rows = is_open.nonzero()[:, 0]
-        if not len(rows):
-            return None
-        if self._attack is not None:
-            x = self._dual.region
-            points = self._dual.maximum.at(point.input_coefficients[rows], x)
-            witness = self._attack.try_points(points, case[rows])
-            if witness is not None:
-                return witness
-        self._tree.add(replace(batch, choice=choice, value=value).take(rows))
-        return None
+            closed = batch.take(refuted)
+            double = closed.choice.to(torch.float64)
+            by = Grounds(Means.SIGNS, _one(double.weight), (double.alpha, double.beta))
+            self._recorded(batch.node[refuted], by)
+        self._tree.add(batch.take(~refuted))
 
-    def _split(self, batch: Open, deadline: float) -> Open:
+    def _proven(self, batch: Open, asked: Tensor | None = None) -> Open:
+        """With what the multipliers of subproblems prove, of those asked for (a mask, all by default), where that is not known yet."""
+        unknown = batch.value < batch.proven
+        which = (unknown if asked is None else unknown & asked).nonzero()[:, 0]
+        for rows in torch.split(which, 2 * self._batch) if len(which) else ():
+            case, double, begun = batch.case[rows], batch.choice.take(rows).to(torch.float64), time.monotonic()
+            weight = _one(double.weight)
+            error = self._constraints.mixing_error(case, weight, self._rounding)
+            objective = replace(self._constraints.mixed(case, weight), error=error)
+            found = self._dual.bound(objective, batch.side[rows], double.alpha, double.beta, self._rounding).value
+            over = (batch.value[rows] - found).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+            self._doubt = max(float(over.amax()), 0.0 if math.isinf(self._doubt) else self._doubt)
+            known = torch.minimum(found, batch.proven[rows])
+            value, proven = (part.index_copy(0, rows, known) for part in (batch.value, batch.proven))
+            batch = replace(batch, value=value, proven=proven)
+            self._proofs, self._proving = self._proofs + len(rows), self._proving + time.monotonic() - begun
+        return batch
+
+    def _try(self, point: SignPoint, case: Tensor) -> Witness | None:
+        """A witness, where a point at which the bound of a subproblem is attained is one."""
+        if self._attack is None:
+            return None
+        coefficients = point.input_coefficients.to("cpu", torch.float64)
+        return self._attack.try_points(self._dual.maximum.at(coefficients, self._dual.region), case)
+
+    def _split(self, batch: Open, chosen: Chosen) -> Open:
         """Both halves of every row; rows without an unstable feature come back once, as they are."""
-        feature, splittable = self._choose(batch, deadline)
+        feature, splittable = chosen.feature, chosen.splittable
         rows = splittable.nonzero()[:, 0]
         left, right = batch.take(rows), batch.take(rows)
         at = (torch.arange(len(rows)), feature[rows])
@@ -322,7 +365,7 @@ class ReluSplit:
         rest = replace(rest, rounds=rest.rounds + 1)
         return Open.concatenate([left, right, rest])
 
-    def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
+    def _choose(self, batch: Open, deadline: float) -> Chosen:
         """The feature to split in each row, and whether there is one."""
         device = self._dual32.device
         case, choice = batch.case.to(device), batch.choice.to(torch.float32, device)
@@ -330,9 +373,8 @@ class ReluSplit:
         def objective(rows: Tensor) -> Objective:
             return self._constraints32.mixed(case[rows], _one(choice.weight[rows]))
 
-        return choose_split(
-            self._dual32, objective, batch.side, choice, Tries(SIGN.look_ahead, 4 * self._batch, deadline)
-        )
+        tries = Tries(SIGN.look_ahead, 4 * self._batch, deadline)
+        return choose_split(self._dual32, objective, batch.side, choice, tries)
 
 
 def sign_split(dual: SignDual, feature: Tensor) -> Split:

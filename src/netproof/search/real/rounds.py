@@ -3,7 +3,7 @@
 Splits at the output cost little and gain little while ranges are loose; better ranges cost more and gain more, and how
 much of them is needed shows only in the search. So both take turns: CROWN ranges and a hundred subproblems; slopes for
 every end of a range (:mod:`netproof.bounds.ranges.refine_alpha`); rounds of splits for every end
-(:mod:`netproof.bounds.ranges.refine_split`), each longer than the one before, with a search after it; and at last cells
+(:mod:`netproof.bounds.ends.refine_split`), each longer than the one before, with a search after it; and at last cells
 (:mod:`netproof.search.real.cells`). On large networks, where a first round would take a good part of the time, there is one
 long round instead, and a search for what is left of the time; on those where slopes for all ends would, a search alone.
 """
@@ -18,15 +18,17 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import SplitRefiner
+from netproof.bounds.ends.worth import weighed, worth_of_layers
 from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
-from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
 from netproof.effort.bounding import REFINE
-from netproof.effort.real import PAIRED, PLANED, ROUND
+from netproof.effort.real import PAIRED, PLANED, ROUND, SIGN
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
@@ -93,6 +95,8 @@ class Rounds:
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
         kept = self._kept is not None
+        if self._kept is not None and self._kept[0].prospect(deadline) < PAIRED.promising:
+            return self._after(found, self._go_on(region, _left(found), deadline))
         left = deadline - time.monotonic()
         cells = CellSearch(self._problem, self._solver)
         trial = PLANED.trial * left if kept else math.inf
@@ -117,7 +121,8 @@ class Rounds:
             return found
         share = PLANED.long_share if self._planes and self._kept is not None else ROUND.long_share
         seconds = share * (deadline - time.monotonic())
-        region = self._refiner(ROUND.long_layer_share).refine(region, seconds)
+        worth = self._worth(region, _left(found))
+        region = self._refiner(ROUND.long_layer_share).refine(region, seconds, worth)
         self._take_down(region, Means.SPLITS)
         return self._after(found, self._search(region, _left(found), deadline))
 
@@ -126,6 +131,19 @@ class Rounds:
         self._begun.sloped(ends)
         if self._problem.record is not None:
             self._problem.record.sloped(ends)
+
+    def _worth(self, region: Region, case: Tensor) -> list[float]:
+        """What ends of ranges are worth to the bounds of cases, by activations."""
+        problem = self._problem
+        dual = SignDual.of(problem.graph, region).to(torch.float32, problem.device)
+        constraints = problem.constraints.to(torch.float32, problem.device)
+        case = case.to(problem.device)
+
+        def mixed(rows: Tensor, weight: Tensor) -> Objective:
+            return constraints.mixed(case[rows], weight)
+
+        asked = weighed(dual, mixed, len(case), constraints.width, SIGN.root_steps)
+        return worth_of_layers(dual, asked, self._begun)
 
     def _refiner(self, layer_share: float) -> SplitRefiner:
         """Ranges by splits, which begin with the slopes that were found."""

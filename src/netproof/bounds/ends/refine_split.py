@@ -1,7 +1,8 @@
-"""Ranges by branch and bound, layer by layer (:mod:`netproof.bounds.ranges.end_search`), on all of a region or on a cell."""
+"""Ranges by branch and bound, layer by layer (:mod:`netproof.bounds.ends.end_search`), on all of a region or on a cell."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from netproof.bounds.ends.end_search import EndSearch
+from netproof.bounds.ends.leaves import Leaves
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
-from netproof.bounds.ranges.end_search import EndSearch
-from netproof.bounds.ranges.leaves import Leaves
 from netproof.bounds.ranges.prefix import Prefix, prefix
 from netproof.bounds.ranges.refine_alpha import BegunEnds
 from netproof.bounds.region import Region, propagate_intervals
@@ -86,8 +87,11 @@ class SplitRefiner:
         """Searches for ends begin with these slopes."""
         self._begun = begun
 
-    def refine(self, region: Region, seconds: float) -> Region:
+    def refine(self, region: Region, seconds: float, worth: Sequence[float] | None = None) -> Region:
         """Tighten all ranges, every layer in its share of the time; they are rigorous in real arithmetic.
+
+        A layer's share goes by the square root of what its ends are worth, where that is told of every activation: what is left of
+        a gap falls about as fast as the time that it gets grows, so that all together are smallest then.
 
         ``region`` holds what is known; in a further round it must be the one that the round before returned, or a part
         of it. Everything is float64.
@@ -95,13 +99,13 @@ class SplitRefiner:
         graph = self._graph
         until = time.monotonic() + seconds
         for place, k in enumerate(self._layers):
+            share = self._share(place, worth)
             low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
             which = ((low[0] < 0) & (high[0] > 0)).nonzero()[:, 0]
             if not len(which):
                 continue
             now = time.monotonic()
             part, search = self._search(region, k, which)
-            share = max(self._layer_share, 1 / (len(self._layers) - place))
             search.tighten(torch.isin(part.feature, which), now + (until - now) * share)
             n = len(part.feature)
             self._tell(k, part, search, torch.cat([high[0, part.feature], -low[0, part.feature]]))
@@ -109,6 +113,13 @@ class SplitRefiner:
             low[0, part.feature] = torch.maximum(low[0, part.feature], -search.bound[n:])
             region = propagate_intervals(graph, region.with_range(k, low, high))
         return region
+
+    def _share(self, place: int, worth: Sequence[float] | None) -> float:
+        """Of the time that is left, what a layer gets."""
+        roots = [] if worth is None else [math.sqrt(worth[k]) for k in self._layers[place:]]
+        if sum(roots) > 0:
+            return roots[0] / sum(roots)
+        return max(self._layer_share, 1 / (len(self._layers) - place))
 
     def _tell(self, k: int, part: Prefix, search: EndSearch, known: Tensor) -> None:
         """Tell by which parts the ends were bounded that are better than ``known``, ``[2 n]``."""

@@ -3,24 +3,28 @@
 The aim is that of ranges by integer programming (Tjeng et al., ICLR 2019) and of the refinement in alpha-beta-CROWN,
 with the bound of this project: alpha- and beta-CROWN on hundreds of parts at once, each a part of the region for *one*
 end of *one* feature. What holds on a part is used for nothing but the maximum over all parts of the same end.
+
+Searches go by bounds in float32. What is proven is evaluated in float64 once a part needs no splitting, and at the end for those that
+are still open: half of all parts are split again, so that nobody would ever ask for theirs.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.leaves import Leaves
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual, SignPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
-from netproof.bounds.ranges.leaves import Leaves
 from netproof.effort.bounding import END
 from netproof.rows import Slots
 
@@ -40,7 +44,7 @@ class EndSearch:
 
     Attributes
     ----------
-    bound : ``[2 n]``, proven upper bounds of all ends
+    bound : ``[2 n]``, proven upper bounds of all ends, as of the last call
     attained : ``[2 n]``, the largest values seen, as float32 computes them (a guide and no proof)
     count : parts bounded so far
     """
@@ -66,6 +70,8 @@ class EndSearch:
         self._width = (upper - lower).repeat(2)
         self._rows = END.batch.rows(graph, END.tensors)
         self.bound = torch.cat([upper, -lower])
+        #: bounds as searches see them
+        self._guide = self.bound
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0
         self._open: Slots[Leaves] = Slots()
@@ -76,8 +82,11 @@ class EndSearch:
         self._started = torch.zeros(2 * n, dtype=torch.bool)
         #: the bound on the whole region, and the splits since
         self._begun = self.bound.clone()
+        #: parts whose bounds are not proven; those that were proven, and seconds that it took
+        self._unproven = 0
+        self._proofs, self._proving = 0, 0.0
         self._spent = torch.zeros(2 * n, dtype=torch.int64)
-        self._see((region.lower + region.upper) / 2)
+        self._see_points((region.lower + region.upper) / 2)
 
     @property
     def unstable(self) -> tuple[Tensor, ...]:
@@ -86,8 +95,8 @@ class EndSearch:
 
     @property
     def closed(self) -> Tensor:
-        """``[2 n]`` bool: ends of outputs whose sign is known."""
-        return ((self.bound[: self._n] <= 0) | (self.bound[self._n :] <= 0)).repeat(2)
+        """``[2 n]`` bool: ends of outputs whose sign is known, as far as searches see it."""
+        return ((self._guide[: self._n] <= 0) | (self._guide[self._n :] <= 0)).repeat(2)
 
     def begin_with(self, slopes: Tensor | None) -> None:
         """Begin ends with slopes of lower lines, ``[2 n, m]`` float32, NaN where none is known; None for none at all."""
@@ -109,17 +118,23 @@ class EndSearch:
         most = END.first
         while most <= END.last:
             # Ends beyond 0 where no value has been seen: if they get there, the other end does not matter.
-            self.run((wanted & (self.attained < 0)).nonzero()[:, 0], most, deadline)
+            self._run((wanted & (self.attained < 0)).nonzero()[:, 0], most, deadline)
             seen = self.attained > 0
             both = (seen[: self._n] & seen[self._n :]).repeat(2)
-            self.run((wanted & both).nonzero()[:, 0], most, deadline)
-            self.run(wanted.nonzero()[:, 0], most // 4, deadline)
+            self._run((wanted & both).nonzero()[:, 0], most, deadline)
+            self._run(wanted.nonzero()[:, 0], most // 4, deadline)
             if self._resting(deadline):
-                return
+                break
             most *= 2
+        self._prove()
 
     def run(self, end: Tensor, most: int, deadline: float) -> None:
         """Search for ends (numbers) until ``most`` parts in all have been split for each, or to the deadline."""
+        self._run(end, most, deadline)
+        self._prove()
+
+    def _run(self, end: Tensor, most: int, deadline: float) -> None:
+        """The same, without a proof of what is open yet."""
         end = end[~self.closed[end]]
         if not len(end):
             return
@@ -140,7 +155,9 @@ class EndSearch:
             self._split(batch, target, deadline)
 
     def _resting(self, deadline: float) -> bool:
-        return not len(self._open) or self._open.bytes > self._memory or time.monotonic() >= deadline
+        ahead = self._unproven * self._proving / max(1, self._proofs)
+        late = time.monotonic() + ahead >= deadline
+        return not len(self._open) or self._open.bytes > self._memory or late
 
     def _target(self) -> Tensor:
         """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
@@ -153,7 +170,7 @@ class EndSearch:
         Every doubling of the number of parts is taken to lower the bound by about the same.
         """
         doublings = torch.log2(1 + self._spent.double())
-        share = (self._begun - self.bound).clamp(min=0) / self._begun.clamp(min=1e-300)
+        share = (self._begun - self._guide).clamp(min=0) / self._begun.clamp(min=1e-300)
         needed = doublings / share.clamp(min=1e-9)
         return (self.attained < 0) & (self._spent >= END.judged) & (needed > math.log2(1 + END.hope * most))
 
@@ -169,30 +186,83 @@ class EndSearch:
             rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             alpha = crown.expand(rows).clone() if slopes is None else slopes[part].where(~slopes[part].isnan(), crown)
-            whole = Leaves(part, side, alpha, beta, self.bound[part])
-            self._open.add(self._bound(whole, steps, self._target(), deadline))
+            whole = Leaves(part, side, alpha, beta, self.bound[part], self.bound[part])
+            found = self._bound(whole, steps, self._target(), deadline)
+            slots = self._open.add(found)
+            if not self._proofs:
+                # That tells how much time has to be left for proofs.
+                self._prove_some(slots[: END.proven_first])
+            with torch.no_grad():
+                device = self._dual32.device
+                choice, asked = (
+                    found.choice().to(torch.float32, device),
+                    self._objective(part.to(device), torch.float32),
+                )
+                self._see(self._dual32.bound(asked, side.to(device), choice.alpha, choice.beta))
         end = end[:done]
         self._started[end] = True
         self._settle()
-        self._begun[end] = self.bound[end]
+        self._begun[end] = self._guide[end]
 
     def _settle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take down what all parts together prove, and put aside those that need no splitting.
+        """Take down what all parts together show, and put aside those that need no splitting.
 
-        Returns the targets, and slots, owners and values of the parts that are left.
+        Returns the targets, and slots, owners and values of the parts that may be split.
         """
         slots = self._open.slots
         rows = self._open.by_slot
         owner, value = rows.owner[slots], rows.value[slots]
-        worst = self._floor.scatter_reduce(0, owner, value, "amax")
-        self.bound = torch.where(self._started, torch.minimum(self.bound, worst), self.bound)
-        open_ = (value > self._target()[owner]) & ~self.closed[owner]
-        done = ~open_
-        self._put_aside(owner[done], value[done])
+        enough, proven = value <= self._target()[owner], rows.proven[slots]
+        waiting = (enough & (value < proven)).nonzero()[:, 0]
+        if len(waiting) >= max(1, self._rows // 4):
+            self._prove_some(slots[waiting])
+            value, proven = rows.value[slots], rows.proven[slots]
+        self._guide = self._worst_of(owner, value)
+        target = self._target()
+        enough, sure = value <= target[owner], value >= proven
+        # Where the sign is known by the other end, what is known of a part will do.
+        of_no_use = self.closed[owner] & (self._guide[owner] > 0)
+        done = enough & sure | of_no_use
+        self._put_aside(owner[done], proven[done])
         if self._left > 0 and bool(done.any()):
             self._keep(self._open.read(slots[done]))
         self._open.remove(slots[done])
-        return self._target(), slots[open_], owner[open_], value[open_]
+        self._unproven = int((~sure & ~done).sum())
+        left = ~enough & ~self.closed[owner] & ~done
+        return target, slots[left], owner[left], value[left]
+
+    def _worst_of(self, owner: Tensor, value: Tensor) -> Tensor:
+        """Bounds of all ends by those of open parts."""
+        worst = self._floor.scatter_reduce(0, owner, value, "amax")
+        return torch.where(self._started, torch.minimum(self.bound, worst), self.bound)
+
+    def _prove(self) -> None:
+        """Prove the bounds of all open parts, and take down what they prove together."""
+        slots = self._open.slots
+        if not len(slots):
+            self.bound = self._guide = self._worst_of(slots, self.bound[slots])
+            return
+        rows = self._open.by_slot
+        unknown = slots[rows.value[slots] < rows.proven[slots]]
+        for some in torch.split(unknown, self._rows) if len(unknown) else ():
+            self._prove_some(some)
+        self.bound = self._guide = self._worst_of(rows.owner[slots], rows.proven[slots])
+        self._settle()
+
+    def _prove_some(self, slots: Tensor) -> None:
+        """Prove the bounds of open parts."""
+        proven = self._proven(self._open.read(slots))
+        rows = self._open.by_slot
+        rows.proven[slots] = rows.value[slots] = proven
+
+    def _proven(self, leaves: Leaves) -> Tensor:
+        """What the multipliers of parts prove, or what was known of them before: of a part's parent it holds on the part, too."""
+        begun, double = time.monotonic(), leaves.choice().to(torch.float64)
+        objective = self._objective(leaves.owner, torch.float64)
+        value = self._dual.bound(objective, leaves.side, double.alpha, double.beta, self._rounding).value
+        self._proving += time.monotonic() - begun
+        self._proofs += len(leaves)
+        return torch.minimum(value.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf), leaves.proven)
 
     def _keep(self, leaves: Leaves) -> None:
         self._left -= leaves.bytes
@@ -208,46 +278,51 @@ class EndSearch:
         def objective(rows: Tensor) -> Objective:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
-        feature, splittable = choose_split(
+        chosen = choose_split(
             self._dual32, objective, batch.side, batch.choice(), Tries(END.look_ahead, 2 * self._rows)
         )
+        self._see(chosen.point)
+        feature, splittable = chosen.feature, chosen.splittable
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
             final = self._bound(stuck, END.leaf_steps, target, deadline)
-            self._put_aside(final.owner, final.value)
+            proven = self._proven(final)
+            final = replace(final, value=proven, proven=proven)
+            self._put_aside(final.owner, proven)
             if self._left > 0:
                 self._keep(final)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
             return
-        halves = []
+        halves, whole = [], batch.take(rows)
         for half in (LEFT, RIGHT):
             one = batch.take(rows)
             at = torch.arange(len(rows)), feature[rows]
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._open.add(self._bound(Leaves.concatenate(halves), END.steps, target, deadline))
+        found = self._bound(Leaves.concatenate(halves), END.steps, target, deadline)
+        # Where a half is no better than the whole, it is the multipliers of the whole that show what is known.
+        worse = (found.value.view(2, -1) >= whole.value).any(0) & (whole.value < whole.proven)
+        if bool(worse.any()):
+            found.proven.view(2, -1)[:, worse] = self._proven(whole.take(worse))
+        self._open.add(found)
 
     def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
-        """The same parts with better multipliers, and what these prove."""
+        """The same parts with better multipliers, and what float32 makes of them."""
         self.count += len(leaves)
         owner = leaves.owner
         owner32, goal = self._asked(owner, target)
-        choice, _ = optimize_signs(
+        choice, value = optimize_signs(
             self._dual32,
             lambda rows, _: self._objective(owner32[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
             Until(steps, -END.margin * float(self._width[owner].median()), deadline),
         )
-        double = choice.to(torch.float64)
-        objective = self._objective(owner, torch.float64)
-        point = self._dual.bound(objective, leaves.side, double.alpha, double.beta, self._rounding)
-        region = self._dual.region
-        self._see(torch.where(point.input_coefficients > 0, region.upper, region.lower))
-        # What was known of a part's parent holds on the part, too.
-        return Leaves(owner, leaves.side, choice.alpha, choice.beta, torch.minimum(point.value, leaves.value))
+        # Of what float32 cannot hold float64 may know more.
+        guide = (value.double() + goal.cpu().double()).where(torch.isfinite(value), -torch.inf)
+        return Leaves(owner, leaves.side, choice.alpha, choice.beta, torch.minimum(guide, leaves.value), leaves.proven)
 
     def _asked(self, owner: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Owners and their targets, as a search in float32 takes them and where it is done."""
@@ -261,7 +336,12 @@ class EndSearch:
         constant = sign.new_zeros(len(end)) if goal is None else -goal
         return Objective({len(self._graph.nodes) - 1: c}, constant)
 
-    def _see(self, x: Tensor) -> None:
+    def _see(self, point: SignPoint) -> None:
+        """Evaluate the points at which bounds are attained."""
+        region = self._dual32.region
+        self._see_points(torch.where(point.input_coefficients > 0, region.upper, region.lower))
+
+    def _see_points(self, x: Tensor) -> None:
         """Evaluate points ``[B, n_input]`` of the region."""
         values = self._dual32.graph.values(x.to(self._dual32.device, torch.float32))
         value = values[-1]

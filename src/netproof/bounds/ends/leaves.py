@@ -19,7 +19,8 @@ class Leaves(Rows):
     owner : ``[B]`` int64, the number of the objective
     side : ``[B, m]`` int8 (:meth:`netproof.bounds.multipliers.signs.SignDual.bound`)
     alpha, beta : ``[B, m]`` float32
-    value : ``[B]`` float64, a proven bound of the owner's objective on this part
+    value : ``[B]`` float64, the best bound of the owner's objective on this part, perhaps found in float32: what searches go by
+    proven : ``[B]`` float64, a bound of it that is proven, on this part or on one that holds it; ``value`` where that is proven
     """
 
     owner: Tensor
@@ -27,6 +28,7 @@ class Leaves(Rows):
     alpha: Tensor
     beta: Tensor
     value: Tensor
+    proven: Tensor
 
     def __len__(self) -> int:
         return len(self.owner)

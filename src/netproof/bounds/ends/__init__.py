@@ -1,0 +1,1 @@
+"""Ends of ranges by branch and bound, and what they are worth."""
