@@ -4,7 +4,8 @@
         [--ways WAY ...] [--faster S]
 
 Of every way: how many instances are decided, and the subproblems and processor seconds of those that are decided in every way. Instances that are
-decided in less than ``--faster`` seconds with everything on are left out: nothing is at stake there. All limits are processor time.
+decided in less than ``--faster`` seconds with everything on are left out: nothing is at stake there. All limits are processor time. Whoever
+interrupts it gets the table of what was asked.
 """
 
 from __future__ import annotations
@@ -83,6 +84,18 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     ways = ["everything", *(way for way in options.ways if way != "everything")]
     found: list[dict[str, Asked]] = []
+    try:
+        for one in each(options, ways):
+            found.append(one)  # noqa: PERF402 (what was found before an interruption stays)
+    except KeyboardInterrupt:
+        _say("interrupted")
+    for line in table(found, ways):
+        _say(line)
+    return 1 if any(_contradict(one) for one in found) else 0
+
+
+def each(options: argparse.Namespace, ways: list[str]) -> Iterator[dict[str, Asked]]:
+    """Instances that everything together does not decide at once, asked in all ways."""
     for name in options.benchmarks:
         opened, chosen = chosen_of(name, options)
         for instance in chosen:
@@ -95,11 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
             if _is_decided(one["everything"]) and one["everything"].seconds < options.faster:
                 continue
             one |= {way: asked(question, way, options.seconds) for way in ways[1:]}
-            found.append(one)
             _say(f"{instance.name}: " + "; ".join(f"{way} {_line(one[way])}" for way in ways))
-    for line in table(found, ways):
-        _say(line)
-    return 1 if any(_contradict(one) for one in found) else 0
+            yield one
 
 
 def asked(question: Query, way: str, seconds: float) -> Asked:

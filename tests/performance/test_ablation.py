@@ -46,6 +46,18 @@ def test_sums_are_of_what_every_way_decides():
     assert lines[2:] == ["| everything | 2 | 10 | 2.0 |", "| no pairs | 1 | 30 | 2.0 |"]
 
 
+def test_whoever_interrupts_it_gets_the_table(monkeypatch, capsys):
+    def each(*_):
+        yield {"everything": Asked("unsat", 10, 2.0), "no pairs": Asked("unsat", 30, 3.0)}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablation, "each", each)
+    assert ablation.main(["mnist_fc", "--ways", "no pairs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "interrupted"
+    assert lines[-1] == "| no pairs | 1 | 30 | 3.0 |"
+
+
 def test_other_ways_are_refused(capsys):
     with pytest.raises(SystemExit):
         ablation.main(["mnist_fc", "--ways", "nonsense"])
