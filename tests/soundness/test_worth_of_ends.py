@@ -10,6 +10,7 @@ import torch
 
 from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.ends.worth import Weighed, _Account, _bound, _ends, weighed, worth_of_layers
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine_alpha import BegunEnds, refine_by_alpha
@@ -108,15 +109,16 @@ def test_worth_is_what_is_between_ends_and_values_that_are_seen():
         c = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float32)[rows] * weight
         return Objective({last: c}, torch.full((len(rows),), 100.0, dtype=torch.float32))
 
-    asked = weighed(dual, mixed, 2, 1, 5)
-    assert bool((asked.weight > 0).all())
+    asked = weighed(dual, mixed, 2, 1, Until(5))
+    assert all(bool((one.weight > 0).all()) for one in asked)
     worth = worth_of_layers(dual, asked, begun)
+    assert worth_of_layers(dual, asked, begun, -math.inf) is None
     assert len(worth) == len(graph.activations)
     assert all(one >= 0 for one in worth) and max(worth) > 0
     # The first layer's ends are attained.
     assert worth[0] == pytest.approx(0.0, abs=1e-3 * max(worth))
     # Nothing is worth anything to bounds that are below 0 already.
-    nothing = Weighed(asked.objective, asked.alpha, torch.zeros_like(asked.weight))
+    nothing = [Weighed(one.objective, one.alpha, torch.zeros_like(one.weight)) for one in asked]
     assert worth_of_layers(dual, nothing, begun) == [0.0] * len(worth)
 
 
@@ -131,4 +133,6 @@ def test_layers_share_the_time_by_the_roots_of_what_they_are_worth():
     assert [refiner._share(place, worth) for place in range(3)] == pytest.approx([1 / 6, 2 / 5, 1.0])
     assert [refiner._share(place, None) for place in range(3)] == pytest.approx([0.4, 0.5, 1.0])
     assert refiner._share(0, [0.0] * len(worth)) == pytest.approx(0.4)
+    # What float32 cannot hold says nothing.
+    assert refiner._share(1, [1.0, math.inf, math.inf, 1.0]) == pytest.approx(0.5)
     assert refiner._share(2, [1.0, 1.0, 1.0, 0.0]) == pytest.approx(1.0)

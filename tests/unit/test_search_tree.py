@@ -138,3 +138,24 @@ def test_a_box_that_all_share_stays_shared_while_all_share_it() -> None:
     ours = torch.isin(slots.slots, added)
     assert (region.upper[ours] == 0.5).all() and (region.upper[~ours] == 1).all() and len(region.lower) == 5
     assert torch.equal(region.range_upper[0][:, 0] - 1, slots.read(slots.slots).case.double())
+
+
+def test_what_is_open_is_revised_some_at_a_time() -> None:
+    tree: WorstFirst[Some] = WorstFirst(1 << 30)
+    tree.revise(3, lambda batch: (batch, batch.case >= 0))
+    assert len(tree) == 0
+    tree.add(some(list(range(10)), [float(n) for n in range(10)]))
+    assert numbers(tree.pop(2)) == [9, 8]
+    tree.add(some([20, 21], [0.5, 30.0]))
+    sizes = []
+
+    def change(batch: Some) -> tuple[Some, Tensor]:
+        sizes.append(len(batch))
+        return Some(batch.case, -batch.value, batch.inner), batch.case % 2 == 0
+
+    tree.revise(3, change)
+    assert sizes == [3, 3, 3, 1]
+    assert len(tree) == 5 and tree.bound == 0.0
+    assert numbers(tree.pop(4)) == [0, 20, 2, 4]
+    assert numbers(tree.pop(4)) == [6]
+    assert len(tree) == 0

@@ -213,6 +213,16 @@ class WorstFirst(Tree[B]):
         """The (at most) ``count`` subproblems with the largest bounds, which stay."""
         return self._rest.read(self._sorted()[:count])
 
+    def revise(self, count: int, change: Callable[[B], tuple[B, Tensor]]) -> None:
+        """Put in the place of all that is open, ``count`` at a time, what ``change`` makes of it, where its mask says that it stays open."""
+        left = []
+        for slots in torch.split(self._sorted(), count) if len(self) else ():
+            batch, is_open = change(self._rest.read(slots))
+            self._rest.by_slot.written(slots, batch)
+            self._rest.remove(slots[~is_open])
+            left.append(slots[is_open])
+        self._order = torch.cat([self._order[:0], *left])
+
     def _sorted(self) -> Tensor:
         """Slots of all that is open, the largest bounds first, then what came first. The order that is kept stays as it is."""
         self._order = torch.cat([self._order, *(self._rest.add(batch) for batch in self._open)])

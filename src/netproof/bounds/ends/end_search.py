@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.pace import Pace
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ends.leaves import Leaves
 from netproof.bounds.look_ahead import Tries
@@ -82,9 +83,8 @@ class EndSearch:
         self._started = torch.zeros(2 * n, dtype=torch.bool)
         #: the bound on the whole region, and the splits since
         self._begun = self.bound.clone()
-        #: parts whose bounds are not proven; those that were proven, and seconds that it took
-        self._unproven = 0
-        self._proofs, self._proving = 0, 0.0
+        #: parts whose bounds are not proven, and how long proofs take
+        self._unproven, self._pace = 0, Pace()
         self._spent = torch.zeros(2 * n, dtype=torch.int64)
         self._see_points((region.lower + region.upper) / 2)
 
@@ -96,7 +96,11 @@ class EndSearch:
     @property
     def closed(self) -> Tensor:
         """``[2 n]`` bool: ends of outputs whose sign is known, as far as searches see it."""
-        return ((self._guide[: self._n] <= 0) | (self._guide[self._n :] <= 0)).repeat(2)
+        return self._with_sign(self._guide)
+
+    def _with_sign(self, bound: Tensor) -> Tensor:
+        """``[2 n]`` bool: ends of outputs whose sign such bounds of all ends tell."""
+        return ((bound[: self._n] <= 0) | (bound[self._n :] <= 0)).repeat(2)
 
     def begin_with(self, slopes: Tensor | None) -> None:
         """Begin ends with slopes of lower lines, ``[2 n, m]`` float32, NaN where none is known; None for none at all."""
@@ -146,8 +150,13 @@ class EndSearch:
         while True:
             target, slots, owner, value = self._settle()
             waiting = ((self._spent < allowed) & ~self._hopeless(most))[owner].nonzero()[:, 0]
-            if not len(waiting) or self._resting(deadline):
+            if self._resting(deadline):
                 return
+            if not len(waiting):
+                # What is good enough in float32 may not be in float64.
+                if not self._prove_enough(1):
+                    return
+                continue
             picked = slots[waiting[_worst(owner[waiting], value[waiting], max(1, self._rows // 2))]]
             batch = self._open.read(picked)
             self._open.remove(picked)
@@ -155,8 +164,7 @@ class EndSearch:
             self._split(batch, target, deadline)
 
     def _resting(self, deadline: float) -> bool:
-        ahead = self._unproven * self._proving / max(1, self._proofs)
-        late = time.monotonic() + ahead >= deadline
+        late = time.monotonic() + self._pace.ahead(self._unproven) >= deadline
         return not len(self._open) or self._open.bytes > self._memory or late
 
     def _target(self) -> Tensor:
@@ -189,7 +197,7 @@ class EndSearch:
             whole = Leaves(part, side, alpha, beta, self.bound[part], self.bound[part])
             found = self._bound(whole, steps, self._target(), deadline)
             slots = self._open.add(found)
-            if not self._proofs:
+            if not self._pace.is_known:
                 # That tells how much time has to be left for proofs.
                 self._prove_some(slots[: END.proven_first])
             with torch.no_grad():
@@ -209,19 +217,15 @@ class EndSearch:
 
         Returns the targets, and slots, owners and values of the parts that may be split.
         """
+        self._prove_enough(max(1, self._rows // 4))
         slots = self._open.slots
         rows = self._open.by_slot
-        owner, value = rows.owner[slots], rows.value[slots]
-        enough, proven = value <= self._target()[owner], rows.proven[slots]
-        waiting = (enough & (value < proven)).nonzero()[:, 0]
-        if len(waiting) >= max(1, self._rows // 4):
-            self._prove_some(slots[waiting])
-            value, proven = rows.value[slots], rows.proven[slots]
+        owner, value, proven = rows.owner[slots], rows.value[slots], rows.proven[slots]
         self._guide = self._worst_of(owner, value)
         target = self._target()
         enough, sure = value <= target[owner], value >= proven
-        # Where the sign is known by the other end, what is known of a part will do.
-        of_no_use = self.closed[owner] & (self._guide[owner] > 0)
+        # Where the sign is known for certain by the other end, what is known of a part will do.
+        of_no_use = self._with_sign(self._worst_of(owner, proven))[owner] & (self._guide[owner] > 0)
         done = enough & sure | of_no_use
         self._put_aside(owner[done], proven[done])
         if self._left > 0 and bool(done.any()):
@@ -249,6 +253,17 @@ class EndSearch:
         self.bound = self._guide = self._worst_of(rows.owner[slots], rows.proven[slots])
         self._settle()
 
+    def _prove_enough(self, least: int) -> bool:
+        """Prove the bounds of parts that need no splitting if there are so many; whether there were."""
+        slots, rows = self._open.slots, self._open.by_slot
+        value = rows.value[slots]
+        waiting = (value <= self._target()[rows.owner[slots]]) & (value < rows.proven[slots])
+        if int(waiting.sum()) < least:
+            return False
+        for some in torch.split(slots[waiting], self._rows):
+            self._prove_some(some)
+        return True
+
     def _prove_some(self, slots: Tensor) -> None:
         """Prove the bounds of open parts."""
         proven = self._proven(self._open.read(slots))
@@ -260,8 +275,7 @@ class EndSearch:
         begun, double = time.monotonic(), leaves.choice().to(torch.float64)
         objective = self._objective(leaves.owner, torch.float64)
         value = self._dual.bound(objective, leaves.side, double.alpha, double.beta, self._rounding).value
-        self._proving += time.monotonic() - begun
-        self._proofs += len(leaves)
+        self._pace.took(len(leaves), time.monotonic() - begun)
         return torch.minimum(value.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf), leaves.proven)
 
     def _keep(self, leaves: Leaves) -> None:

@@ -117,8 +117,9 @@ class SplitRefiner:
     def _share(self, place: int, worth: Sequence[float] | None) -> float:
         """Of the time that is left, what a layer gets."""
         roots = [] if worth is None else [math.sqrt(worth[k]) for k in self._layers[place:]]
-        if sum(roots) > 0:
-            return roots[0] / sum(roots)
+        total = sum(roots)
+        if 0 < total < math.inf:
+            return roots[0] / total
         return max(self._layer_share, 1 / (len(self._layers) - place))
 
     def _tell(self, k: int, part: Prefix, search: EndSearch, known: Tensor) -> None:

@@ -8,6 +8,8 @@ with the region's relaxation for the equation. Everything is a guide, in float32
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import rows_at_once
 from netproof.bounds.ranges.refine_alpha import BegunEnds
 from netproof.effort.bounding import REFINE
+from netproof.processes import clock
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
@@ -44,27 +47,46 @@ class Weighed(Rows):
     weight: Float[Tensor, " B"]
 
 
-def weighed(dual: SignDual, mixed: Mixed, rows: int, constraints: int, steps: int) -> Weighed:
-    """Rows of objectives, each of so many constraints, at slopes that so many steps find, and weighed by how far their bounds are above 0."""
-    asked = torch.arange(rows, device=dual.device)
-    nothing = dual.lower.new_zeros(rows, len(dual))
-    start = Choice(dual.crown_alpha().expand(rows, -1).clone(), nothing, nothing.new_zeros(rows, constraints))
-    side = torch.zeros(nothing.shape, dtype=torch.int8, device=dual.device)
-    choice, value = optimize_signs(dual, mixed, side, start, Until(steps))
-    return Weighed(mixed(asked, choice.weight), choice.alpha, value.clamp(min=0))
+def weighed(dual: SignDual, mixed: Mixed, rows: int, constraints: int, until: Until) -> list[Weighed]:
+    """Rows of objectives, each of so many constraints, at slopes that steps find, and weighed by how far their bounds are above 0.
+
+    As many side by side as ends of ranges are.
+    """
+    found = []
+    for asked in torch.split(torch.arange(rows, device=dual.device), rows_at_once(dual.graph, REFINE.alpha_batch)):
+        some = _of(mixed, asked)
+        nothing = dual.lower.new_zeros(len(asked), len(dual))
+        start = Choice(
+            dual.crown_alpha().expand(len(asked), -1).clone(), nothing, nothing.new_zeros(len(asked), constraints)
+        )
+        side = torch.zeros(nothing.shape, dtype=torch.int8, device=dual.device)
+        choice, value = optimize_signs(dual, some, side, start, until)
+        every = torch.arange(len(asked), device=dual.device)
+        found.append(Weighed(some(every, choice.weight), choice.alpha, value.clamp(min=0)))
+    return found
 
 
-def worth_of_layers(dual: SignDual, asked: Weighed, begun: BegunEnds) -> list[float]:
-    """Of every activation what its ends are worth to all objectives together, at least 0.
+def _of(mixed: Mixed, asked: Int64[Tensor, " B"]) -> Mixed:
+    """The objectives of some rows."""
+    return lambda rows, weight: mixed(asked[rows], weight)
+
+
+def worth_of_layers(
+    dual: SignDual, asked: Sequence[Weighed], begun: BegunEnds, deadline: float = math.inf
+) -> list[float] | None:
+    """Of every activation what its ends are worth to all objectives together, at least 0; None where the time did not do.
 
     ``dual`` is float32 and has chords alone. Slopes of ends are those they began with, and CROWN's where none are known.
     """
     account = _Account(dual)
-    account.add(asked)
+    for some in asked:
+        account.add(some)
     graph = dual.graph
     at_once = rows_at_once(graph, REFINE.alpha_batch)
     for k in reversed(range(len(graph.activations))):
         for feature in torch.split(dual.index[k], at_once):
+            if clock.now() >= deadline:
+                return None
             account.add(_ends(dual, k, feature, account.price(k, feature), begun))
     return [account.worth(k) for k in range(len(graph.activations))]
 
@@ -87,7 +109,7 @@ class _Account:
 
     def worth(self, k: int) -> float:
         """Prices times what is between ends and the values that were seen."""
-        return float((self._price[k] * (self._end[k] - self._seen[k]).clamp(min=0)).nansum())
+        return float((self._price[k].double() * (self._end[k] - self._seen[k]).double().clamp(min=0)).nansum())
 
     def add(self, asked: Weighed) -> None:
         """What ends of earlier layers are worth to objectives, and what is attained where these are."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.pace import Pace
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.fitting import Fitted, Fitting
 from netproof.bounds.look_ahead import Tries
@@ -105,8 +106,8 @@ class ReluSplit:
         self._told: tuple[int, int, SignDual] = 0, 0, dual
         self._begun: tuple[Tensor, Tensor | None] | None = None
         self._pace = _Pace(1, 0.0, 0.0)
-        #: bounds that were proven, and seconds that it took
-        self._proofs, self._proving = 0, 0.0
+        #: how long proofs take, and whether those of a whole batch have been timed
+        self._proving, self._is_timed = Pace(), False
         #: by how much bounds in float32 have been too high; anything, before one is compared
         self._doubt = math.inf
 
@@ -180,13 +181,15 @@ class ReluSplit:
 
         found = self._tree.search(step, self._batch, deadline, judge)
         if not found.verdict.decided and len(self._tree):
-            self._tree.add(self._proven(self._tree.pop(len(self._tree))))
-            found = replace(found, bound=self._tree.undecided(found.verdict, found.reason).bound)
+            self._tree.revise(2 * self._batch, self._sifted)
+            if not len(self._tree) and not self._tree.is_stuck:
+                return Outcome(Verdict.UNSAT, self._tree.count)
+            found = self._tree.undecided(found.verdict, found.reason)
         return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
 
     def _before_proofs(self, deadline: float) -> float:
         """When bounds of what is open have to be proven to be ready at the deadline."""
-        return deadline - len(self._tree) * self._proving / max(1, self._proofs)
+        return deadline - self._proving.ahead(len(self._tree))
 
     def _step(self, batch: Open, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
@@ -248,7 +251,8 @@ class ReluSplit:
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
-        leaves = self._proven(leaves)
+        leaves, is_open = self._sifted(leaves)
+        leaves = leaves.take(is_open)
         for row in range(len(leaves)):
             if time.monotonic() >= deadline:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
@@ -313,15 +317,23 @@ class ReluSplit:
         )
         # Of what float32 cannot hold float64 may know more.
         guide = value.double().where(torch.isfinite(value), -torch.inf)
-        batch = replace(batch, choice=choice, value=torch.minimum(guide, batch.proven))
-        batch = self._proven(batch, batch.value <= self._doubt)
+        # A little less than what is proven already: that of these multipliers is not known.
+        below = torch.nextafter(batch.proven, torch.full_like(batch.proven, -torch.inf))
+        batch = replace(batch, choice=choice, value=torch.minimum(guide, below))
+        untimed = not self._is_timed and len(batch) >= self._batch
+        self._is_timed |= untimed
+        batch, is_open = self._sifted(batch, None if untimed else batch.value <= self._doubt)
+        self._tree.add(batch.take(is_open))
+
+    def _sifted(self, batch: Open, asked: Tensor | None = None) -> tuple[Open, Tensor]:
+        """With what is proven of those asked for (all by default), and which of them stay open, ``[B]`` bool; the others are recorded."""
+        batch = self._proven(batch, asked)
         refuted = batch.proven < 0
         if batch.node is not None:
-            closed = batch.take(refuted)
-            double = closed.choice.to(torch.float64)
+            double = batch.choice.take(refuted).to(torch.float64)
             by = Grounds(Means.SIGNS, _one(double.weight), (double.alpha, double.beta))
             self._recorded(batch.node[refuted], by)
-        self._tree.add(batch.take(~refuted))
+        return batch, ~refuted
 
     def _proven(self, batch: Open, asked: Tensor | None = None) -> Open:
         """With what the multipliers of subproblems prove, of those asked for (a mask, all by default), where that is not known yet."""
@@ -338,7 +350,7 @@ class ReluSplit:
             known = torch.minimum(found, batch.proven[rows])
             value, proven = (part.index_copy(0, rows, known) for part in (batch.value, batch.proven))
             batch = replace(batch, value=value, proven=proven)
-            self._proofs, self._proving = self._proofs + len(rows), self._proving + time.monotonic() - begun
+            self._proving.took(len(rows), time.monotonic() - begun)
         return batch
 
     def _try(self, point: SignPoint, case: Tensor) -> Witness | None:

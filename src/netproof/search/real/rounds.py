@@ -22,6 +22,7 @@ from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.ends.worth import weighed, worth_of_layers
 from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
@@ -120,8 +121,8 @@ class Rounds:
         if _is_over(found, deadline):
             return found
         share = PLANED.long_share if self._planes and self._kept is not None else ROUND.long_share
+        worth = self._worth(region, _left(found), time.monotonic() + ROUND.grace_share * left)
         seconds = share * (deadline - time.monotonic())
-        worth = self._worth(region, _left(found))
         region = self._refiner(ROUND.long_layer_share).refine(region, seconds, worth)
         self._take_down(region, Means.SPLITS)
         return self._after(found, self._search(region, _left(found), deadline))
@@ -132,8 +133,8 @@ class Rounds:
         if self._problem.record is not None:
             self._problem.record.sloped(ends)
 
-    def _worth(self, region: Region, case: Tensor) -> list[float]:
-        """What ends of ranges are worth to the bounds of cases, by activations."""
+    def _worth(self, region: Region, case: Tensor, deadline: float) -> list[float] | None:
+        """What ends of ranges are worth to the bounds of cases, by activations; None where that takes too long."""
         problem = self._problem
         dual = SignDual.of(problem.graph, region).to(torch.float32, problem.device)
         constraints = problem.constraints.to(torch.float32, problem.device)
@@ -142,8 +143,8 @@ class Rounds:
         def mixed(rows: Tensor, weight: Tensor) -> Objective:
             return constraints.mixed(case[rows], weight)
 
-        asked = weighed(dual, mixed, len(case), constraints.width, SIGN.root_steps)
-        return worth_of_layers(dual, asked, self._begun)
+        asked = weighed(dual, mixed, len(case), constraints.width, Until(SIGN.root_steps, 0.0, deadline))
+        return worth_of_layers(dual, asked, self._begun, deadline)
 
     def _refiner(self, layer_share: float) -> SplitRefiner:
         """Ranges by splits, which begin with the slopes that were found."""
