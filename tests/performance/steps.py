@@ -62,9 +62,7 @@ def steps(dual: SignDual, constraints: Conditions) -> str:
     sign = torch.where(torch.rand(ROWS, len(dual), generator=generator) < 0.5, -1, 1)
     side = (sign * (torch.rand(ROWS, len(dual), generator=generator) < 0.03)).to(torch.int8)
     width = constraints.width
-    start = Choice(
-        dual32.crown_alpha().expand(ROWS, -1).clone(), torch.zeros(ROWS, len(dual)), torch.zeros(ROWS, width)
-    )
+    start = Choice.first(dual32, ROWS, width)
     case = torch.zeros(ROWS, dtype=torch.int64)
     times = []
     for _ in range(4):

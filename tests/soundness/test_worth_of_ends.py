@@ -122,6 +122,22 @@ def test_worth_is_what_is_between_ends_and_values_that_are_seen():
     assert worth_of_layers(dual, nothing, begun) == [0.0] * len(worth)
 
 
+def test_layers_without_open_features_are_worth_nothing():
+    """Also where slopes of features are known that were open once."""
+    _, graph, region = prepared(4, (4, 7, 7, 7, 2))
+    begun = BegunEnds(1 << 20)
+    refine_by_alpha(graph, region, 2, math.inf, listen=begun.sloped)
+    k = len(graph.activations) - 1
+    assert k in begun._known
+    low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+    settled = region.with_range(k, torch.where((low < 0) & (high > 0), high / 2, low), high)
+    dual = SignDual.of(graph, settled).to(torch.float32)
+    assert not len(dual.index[k])
+    asked = asked_of(graph, dual, torch.Generator().manual_seed(0)).to(torch.float32)
+    worth = worth_of_layers(dual, [asked], begun)
+    assert worth[k] == 0 and max(worth) > 0
+
+
 def test_layers_share_the_time_by_the_roots_of_what_they_are_worth():
     _, graph, _ = prepared(4, (4, 7, 7, 7, 7, 2))
     refiner = SplitRefiner(graph, layer_share=0.4)

@@ -54,12 +54,8 @@ def weighed(dual: SignDual, mixed: Mixed, rows: int, constraints: int, until: Un
     """
     found = []
     for asked in torch.split(torch.arange(rows, device=dual.device), rows_at_once(dual.graph, REFINE.alpha_batch)):
-        some = _of(mixed, asked)
-        nothing = dual.lower.new_zeros(len(asked), len(dual))
-        start = Choice(
-            dual.crown_alpha().expand(len(asked), -1).clone(), nothing, nothing.new_zeros(len(asked), constraints)
-        )
-        side = torch.zeros(nothing.shape, dtype=torch.int8, device=dual.device)
+        some, start = _of(mixed, asked), Choice.first(dual, len(asked), constraints)
+        side = torch.zeros(len(asked), len(dual), dtype=torch.int8, device=dual.device)
         choice, value = optimize_signs(dual, some, side, start, until)
         every = torch.arange(len(asked), device=dual.device)
         found.append(Weighed(some(every, choice.weight), choice.alpha, value.clamp(min=0)))
@@ -99,7 +95,7 @@ class _Account:
 
     def __init__(self, dual: SignDual) -> None:
         self._dual = dual
-        self._end = [torch.stack([high, -low]) for low, high in zip(*map(self._split, _ranges(dual)), strict=True)]
+        self._end = list(map(torch.stack, zip(self._split(dual.upper), self._split(-dual.lower), strict=True)))
         self._price = [torch.zeros_like(end) for end in self._end]
         self._seen = [torch.full_like(end, -torch.inf) for end in self._end]
 
@@ -116,7 +112,7 @@ class _Account:
         asked = asked.take((asked.weight > 0).nonzero()[:, 0])
         if not len(asked.weight):
             return
-        low, high = (end.clone().requires_grad_() for end in _ranges(self._dual))
+        low, high = (end.clone().requires_grad_() for end in (self._dual.lower, self._dual.upper))
         value, coefficients = _bound(self._dual, asked, low, high)
         region = self._dual.region
         self._see(torch.where(coefficients.detach() > 0, region.upper, region.lower))
@@ -139,10 +135,6 @@ class _Account:
         return torch.split(part, list(self._dual.sizes))
 
 
-def _ranges(dual: SignDual) -> tuple[Tensor, Tensor]:
-    return dual.lower, dual.upper
-
-
 def _ends(
     dual: SignDual, k: int, feature: Int64[Tensor, " n"], price: Float[Tensor, " 2n"], begun: BegunEnds
 ) -> Weighed:
@@ -154,7 +146,8 @@ def _ends(
     c[n:] *= -1
     unstable = [(j, which.cpu()) for j, which in enumerate(dual.index)]
     slopes, crown = begun.slopes(k, feature.cpu(), unstable), dual.crown_alpha().expand(2 * n, -1)
-    alpha = crown if slopes is None else slopes.to(dual.device).where(~slopes.to(dual.device).isnan(), crown)
+    alpha = crown if slopes is None else slopes.to(dual.device)
+    alpha = alpha.where(~alpha.isnan(), crown)
     return Weighed(Objective({node: c}, c.new_zeros(2 * n)), alpha, price)
 
 

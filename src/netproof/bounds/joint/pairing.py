@@ -151,8 +151,7 @@ class Pairing:
                 continue
             c32 = c[rows].to(dual32.device, torch.float32)
             side = torch.zeros(len(rows), len(dual), dtype=torch.int8)
-            nothing = torch.zeros(len(rows), len(dual), dtype=torch.float32)
-            start = Choice(dual32.crown_alpha().cpu().expand(len(rows), -1).clone(), nothing, nothing[:, :1])
+            start = Choice.first(dual32, len(rows))
 
             def mixed(chosen: Tensor, weight: Tensor, c32: Tensor = c32) -> Objective:
                 return Objective({node: c32[chosen]}, c32.new_zeros(len(chosen)))

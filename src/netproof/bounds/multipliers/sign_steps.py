@@ -37,6 +37,12 @@ class Choice(Rows):
     beta: Float[Tensor, "B m"]
     theta: Float[Tensor, "B c"]
 
+    @classmethod
+    def first(cls, dual: SignDual, rows: int, constraints: int = 1) -> Choice:
+        """CROWN's slopes, no prices, and equal weights of so many constraints, for every row; on the CPU."""
+        alpha = dual.crown_alpha().cpu().expand(rows, -1).clone()
+        return cls(alpha, torch.zeros_like(alpha), alpha.new_zeros(rows, constraints))
+
     @property
     def weight(self) -> Float[Tensor, "B c"]:
         return torch.softmax(self.theta, -1)

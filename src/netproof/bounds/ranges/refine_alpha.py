@@ -77,7 +77,7 @@ class BegunEnds:
         ``unstable`` are activations and the features of theirs that slopes are of.
         """
         known = self._known.get(k)
-        if not known:
+        if not known or not len(feature):
             return None
         n, before = len(feature), known[0].open
         slope = torch.cat([one.slope for one in known])
@@ -147,16 +147,11 @@ def _bounds(
     c[len(feature) :] *= -1
     c32 = c.to(dual32.device, torch.float32)
     side = torch.zeros(rows, len(dual), dtype=torch.int8)
-    start = Choice(
-        dual32.crown_alpha().cpu().expand(rows, -1),
-        torch.zeros(rows, len(dual), dtype=torch.float32),
-        torch.zeros(rows, 1, dtype=torch.float32),
-    )
 
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
         return Objective({node: c32[chosen]}, c32.new_zeros(len(chosen)))
 
-    choice, _ = optimize_signs(dual32, mixed, side, start, until)
+    choice, _ = optimize_signs(dual32, mixed, side, Choice.first(dual32, rows), until)
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value, double.alpha

@@ -130,14 +130,8 @@ class ReluSplit:
         ``cell``, ``[m]`` int8, confines the search to sides of unstable features; ``node`` are its nodes in the record. After ``grace`` seconds the search also stops
         when it does not look as if it came to its end in time, and before that when it is far from it.
         """
-        features = len(self._dual)
-        rows = len(case)
-        alpha = self._dual32.crown_alpha().cpu().expand(rows, -1).clone()
-        choice = Choice(
-            alpha,
-            torch.zeros(rows, features, dtype=torch.float32),
-            torch.zeros(rows, self._constraints.width, dtype=torch.float32),
-        )
+        rows, features = len(case), len(self._dual)
+        choice = Choice.first(self._dual32, rows, self._constraints.width)
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         if node is None and self._record is not None:
