@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: more than nothing, in float32
 _TINY = 1e-30
+#: exponents below are as good as none, and what is smaller yet is no normal float32, with which everything is slow
+_NONE = -60.0
 
 
 class PairEnds(NamedTuple):
@@ -79,7 +81,7 @@ class Pairs:
         """
         banned = self._banned(side) if bool(side.any()) else None
         value = _Largest.apply(v, s, self._table, banned)  # type: ignore[no-untyped-call]
-        return value, None if banned is None else banned.all(2).any(0).expand(len(value))
+        return value, None if banned is None else banned.all(1).any(0).expand(len(value))
 
     def error(self, v: Float64[Tensor, "B n"], s: Float64[Tensor, "B n"]) -> Float64[Tensor, " B"]:
         """What rounding can have taken from :meth:`largest` for these very numbers: ``[B]``."""
@@ -94,11 +96,12 @@ class Pairs:
         image = torch.maximum(left * self.corners, right * self.corners)
         return torch.cat([image, self.corners], 2).transpose(1, 2).contiguous()
 
-    def _banned(self, side: Int8[Tensor, "#B n"]) -> Bool[Tensor, "P B C"]:
+    def _banned(self, side: Int8[Tensor, "#B n"]) -> Bool[Tensor, "P C B"]:
         """Which corners are on the other side of a split."""
-        sign = self.corners.sign().to(torch.int8)[:, None]  # [P, 1, C, 2]
-        sides = side.view(len(side), 2, len(self)).permute(2, 0, 1)[:, :, None]  # [P, B, 1, 2]
-        return (sign * sides < 0).any(3)
+        sign = self.corners.sign().to(torch.int8)
+        sides = side.view(len(side), 2, len(self)).permute(1, 2, 0)  # [2, P, B]
+        first, second = (sign[:, :, i, None] * sides[i][:, None] < 0 for i in range(2))
+        return first | second
 
 
 class _Largest(torch.autograd.Function):
@@ -108,21 +111,21 @@ class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, v: Tensor, s: Tensor, table: Tensor, banned: Tensor | None) -> Tensor:
         rows = 0 if 0 in (len(v), len(s)) else max(len(v), len(s))
-        both = torch.cat([part.expand(rows, -1).view(rows, 2, len(table)) for part in (v, -s)], 1).permute(2, 0, 1)
-        value = torch.bmm(both, table)
+        both = torch.cat([part.expand(rows, -1).view(rows, 2, len(table)) for part in (v, -s)], 1).permute(2, 1, 0)
+        value = torch.bmm(table.transpose(1, 2), both)  # [P, C, B]: rows last, as reductions over a few numbers that lie together are slow
         if banned is not None:
-            value = value.masked_fill(banned & ~banned.all(2, keepdim=True), -torch.inf)
-        largest = value.amax(2, keepdim=True)
+            value = value.masked_fill(banned & ~banned.all(1, keepdim=True), -torch.inf)
+        largest = value.amax(1, keepdim=True)
         if any(ctx.needs_input_grad[:2]):
-            share = torch.softmax((value - largest) / (PAIR.smoothed * largest.abs() + _TINY), 2)
-            ctx.save_for_backward(table, share)
+            weight = value.sub_(largest).div_(PAIR.smoothed * largest.abs() + _TINY).clamp_(min=_NONE).exp_()
+            ctx.save_for_backward(table, weight)
             ctx.shapes = v.shape, s.shape
-        return largest[:, :, 0].sum(0)
+        return largest[:, 0].sum(0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        table, share = ctx.saved_tensors
-        pairs, rows = share.shape[:2]
-        mean = torch.bmm(share, table.transpose(1, 2)) * gradients[0][None, :, None]
-        of_v, of_s = mean.permute(1, 2, 0).reshape(rows, 2, 2 * pairs).unbind(1)
+        table, weight = ctx.saved_tensors
+        pairs, rows = weight.shape[0], weight.shape[2]
+        mean = torch.bmm(table, weight) * (gradients[0] / weight.sum(1, keepdim=True))
+        of_v, of_s = mean.permute(2, 1, 0).reshape(rows, 2, 2 * pairs).unbind(1)
         return of_v.sum_to_size(ctx.shapes[0]), -of_s.sum_to_size(ctx.shapes[1]), None, None
