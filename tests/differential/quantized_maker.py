@@ -310,6 +310,10 @@ class RandomQuantized:
         return self._unary("AveragePool", before, after, **more)
 
     def _everywhere(self, before: Tensor, made: list[Tensor]) -> Tensor:
+        """A mean over all places, now and then by a window that is as large as the image."""
+        if self.rng.random() < 0.5:
+            more = {"kernel_shape": list(before.shape[2:]), "strides": self.rng.integers(1, 4, 2).tolist()}
+            return self._unary("AveragePool", before, self._near(before, (*before.shape[:2], 1, 1)), **more)
         return self._unary("GlobalAveragePool", before, self._near(before, (*before.shape[:2], 1, 1)))
 
     def _leaky(self, before: Tensor, made: list[Tensor]) -> Tensor:

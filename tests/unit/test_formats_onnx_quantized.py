@@ -400,6 +400,26 @@ def test_weights_alone_make_a_network_of_floats(tmp_path):
     refused(model.save(tmp_path / "n.onnx"), "its scale (operand 1) is 0")
 
 
+@pytest.mark.parametrize("form", ["qoperator", "qdq"])
+def test_a_window_of_the_whole_image_is_a_mean_over_all_places(form, tmp_path):
+    """By hand: half of the sum 23 is 11.5, which goes to 12 before the zero point is added, and would go to 184 with it."""
+    extents, scale = (1, 1, 1, 2), float(np.float32(0.3))
+    model = Model(extents, "uint8" if form == "qoperator" else "float32")
+    attributes = {"kernel_shape": [1, 2], "strides": [1, 1]}
+    if form == "qoperator":
+        model.node(
+            "QLinearAveragePool", ["x", *model.how(scale, 0), *model.how(scale, 173)], "y", MICROSOFT, **attributes
+        )
+    else:
+        model.quantize("x", scale, 0, "q")
+        model.dequantize("q", scale, 0, "d")
+        model.node("AveragePool", ["d"], "f", **attributes)
+        model.quantize("f", scale, 173, "p")
+        model.dequantize("p", scale, 173, "y")
+    network = netproof.load(model.save(tmp_path / "n.onnx"))
+    assert network.graph.evaluate(torch.tensor([19.0, 4.0], dtype=torch.float64)).tolist() == [185]
+
+
 # -- files that onnxruntime refuses
 
 

@@ -122,9 +122,16 @@ def mean(
     name: str,
     computed: int,
 ) -> Codes:
-    """``QLinearAveragePool``: onnxruntime adds floats up row by row, and divides."""
+    """``QLinearAveragePool``: onnxruntime adds floats up row by row, and divides; one window of everything is :func:`mean_everywhere`."""
     operand, result = hows
     windows = windows_of(build, call, codes)
+    if (
+        windows.kernel == codes.shape[2:]
+        and windows.dilation == (1,) * len(windows.kernel)
+        and not any(map(any, windows.padding))
+    ):
+        # onnxruntime adds whole numbers up here, in every form of such a node.
+        return mean_everywhere(build, rule, processors, name, codes, hows, computed)
     axes = range(len(windows.kernel))
     counted = call.flag("count_include_pad")
     overhangs = [windows.overhang(axis) for axis in axes]
