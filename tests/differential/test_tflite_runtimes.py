@@ -12,7 +12,7 @@ from differential.runtime_campaign import SIXTEEN
 from differential.tflite_maker import RandomNetwork
 from differential.tflite_odd import campaign as odd_networks
 from differential.tflite_runtimes import NETWORKS, RUNTIMES, computed, mismatches, mixed_inputs, needs
-from netproof.errors import InputError
+from netproof.errors import FormatError, InputError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.installed import outputs_of_installed
 from netproof.formats.tflite.read import read_deployed
@@ -134,6 +134,35 @@ def test_halves_in_the_limits_of_activations(runtime, tmp_path):
             path.write_bytes(file.bytes(x, z))
             found = mismatches(read_deployed(path, runtime), mixed_inputs((4,), 8, 1))
             assert not any(wrong for wrong, _ in found.values()), (quotient, zero)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("codes", ["int8", "uint8"])
+def test_activations_of_tiny_scales(codes, runtime, tmp_path):
+    """Where 6 / scale leaves 32 bits: what is read is what the runtime computes, and what it wraps around is refused."""
+    needs(runtime)
+    path, compared = tmp_path / "network.tflite", 0
+    ends = np.iinfo(codes)
+    for scale in [np.float32(6 * 2.0**-31 * factor) for factor in (0.3, 0.9, 1, 1 + 2.0**-23, 1.5, 40)]:
+        for zero in (ends.min, ends.min + 100):
+            for alone in (False, True):
+                file = TFLiteFile()
+                x, y = (file.tensor((1, 4), scale, zero, kind=codes) for _ in range(2))
+                if alone:
+                    file.operator("RELU6", [x], [y])
+                else:
+                    constant = file.constant(np.full((1, 4), zero + 1, codes), scale, zero)
+                    file.operator("ADD", [x, constant], [y], {0: ("b", 3)})
+                path.write_bytes(file.bytes(x, y))
+                try:
+                    deployed = read_deployed(path, runtime)
+                except FormatError as refusal:
+                    assert "leaves 32 bits" in str(refusal) or runtime == "tflm"
+                    continue
+                found = mismatches(deployed, mixed_inputs((4,), 8, 1, codes))
+                assert not any(wrong for wrong, _ in found.values()), (scale, zero, alone)
+                compared += 1
+    assert compared >= (0 if (runtime, codes) == ("tflm", "uint8") else 12)
 
 
 def small_network(folder: Path) -> Path:

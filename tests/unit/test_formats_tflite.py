@@ -412,6 +412,38 @@ def test_a_scaled_sum_that_leaves_32_bits_is_refused(read, runtime):
         read(file.bytes(x, y), runtime)
 
 
+def _ends_at_six(name: str, scale: np.float32, zero: int, kind: str) -> bytes:
+    """A ReLU6 by itself, or fused into a sum."""
+    file = TFLiteFile()
+    x, y = (file.tensor((1, 2), scale, zero, kind=kind) for _ in range(2))
+    if name == "ADD":
+        file.operator("ADD", [x, file.constant(np.array([[1, 2]], kind), scale, zero)], [y], {0: ("b", 3)})
+    else:
+        file.operator(name, [x], [y])
+    return file.bytes(x, y)
+
+
+@pytest.mark.parametrize("name", ["RELU6", "ADD"])
+def test_an_end_of_an_activation_that_leaves_32_bits_is_refused(read, name):
+    """Kernels convert 6 / scale to 32 bits before they clamp it, and clip everything away where it wraps around."""
+    least = np.float32(6 * 2.0**-31)
+    for kind, zero, scale, refused in (
+        ("int8", 0, np.nextafter(least, np.float32(1)), False),
+        ("int8", 0, least, True),
+        ("uint8", 255, np.nextafter(least, np.float32(1)), True),  # the zero point is added in 32 bits, too
+        ("int8", -128, np.finfo(np.float32).tiny, True),
+    ):
+        data, runtime = _ends_at_six(name, scale, zero, kind), "litert-ref"
+        if refused:
+            with pytest.raises(FormatError, match="leaves 32 bits"):
+                read(data, runtime)
+        else:
+            assert read(data, runtime).network.outputs == 2
+    # XNNPACK has the end of a fused one as a float, and RELU has no end.
+    assert read(_ends_at_six("ADD", least, -128, "int8"), "xnnpack").network.outputs == 2
+    assert read(_ends_at_six("RELU", least, -128, "int8"), "tflm").network.outputs == 2
+
+
 def with_float_edges() -> bytes:
     """The dense layer between a QUANTIZE and a DEQUANTIZE."""
     file, x, y = dense()

@@ -315,3 +315,12 @@ def test_codes_of_fused_activations_stay_codes(runtime):
         assert rounding.limits(activation, runtime, _tensor(scale, zero)) == expected
     with pytest.raises(UnknownFormError, match="activation 4"):
         rounding.limits(4, runtime, _tensor(0.1, 0))
+
+
+def test_ends_of_activations_that_leave_32_bits_are_refused():
+    assert rounding.limits(3, "tflm", _tensor(6 / (2.0**31 - 2.0**17), 0)) == (0, 127)
+    for activation, real in ((3, 6), (2, 1)):
+        with pytest.raises(UnknownFormError, match="beyond 32 bits"):
+            rounding.limits(activation, "tflm", _tensor(real * 2.0**-31, 0))
+    assert rounding.limits(3, "xnnpack", _tensor(1e-9, 0)) == (0, 127)
+    assert rounding.limits(1, "tflm", _tensor(1e-9, 0)) == (0, 127)

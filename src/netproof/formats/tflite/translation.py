@@ -19,7 +19,7 @@ from torch import Tensor
 from netproof.errors import FormatError
 from netproof.formats.ledger import Ledger
 from netproof.formats.tflite.codes import MOST_OPERANDS, NONE, RELU, RELU6, RELU_N1_TO_1
-from netproof.formats.tflite.rules.products import Limit, limit_even
+from netproof.formats.tflite.rules.products import Limit, limit_away, limit_even
 from netproof.formats.tflite.rules.runtime import Runtime
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo
 from netproof.formats.tflite.staircases import Whole, with_fitting_hull
@@ -34,6 +34,8 @@ ENDS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-(1 << 15), (1 << 15) 
 
 #: bits of the sums of products that runtimes keep, the sign left out
 SUM_BITS = {"INT8": 31, "UINT8": 31, "INT16": 47}
+#: codes of the ends of activations that are as good as infinite
+_FAR = 1 << 40
 
 
 class OperatorError(Exception):
@@ -263,7 +265,14 @@ def clamp_of(activation: int, tensor: TensorInfo, limit: Limit) -> tuple[int, in
     least, largest = ends_of(tensor)
 
     def code(real: int) -> int:
-        return limit(np.clip(np.float32(real) / scale, np.float32(-(1 << 20)), np.float32(1 << 20)), zero)
+        with np.errstate(over="ignore"):
+            quotient = np.clip(np.float32(real) / scale, np.float32(-_FAR), np.float32(_FAR))
+        if limit is limit_away and not -(1 << 31) <= limit(quotient, zero) < 1 << 31:
+            raise OperatorError(
+                f"its activation ends at {real}, whose code leaves 32 bits with scale {float(scale):.3g}: kernels wrap around or refuse it",
+                "quantize it with a larger scale",
+            )
+        return limit(np.clip(quotient, np.float32(-(1 << 20)), np.float32(1 << 20)), zero)
 
     if activation == NONE:
         return least, largest

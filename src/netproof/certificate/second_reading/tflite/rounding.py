@@ -185,6 +185,10 @@ def of_change(runtime: str, input_: np.float32, output: np.float32) -> Round:
     return lambda value: _twice(value, whole, exponent)
 
 
+#: quotients of the ends of activations and scales are below it, zero points of 16 bits and a rounding to float32 allowed for
+_MOST_END = 2.0**31 - 2.0**16
+
+
 def limits(activation: int, runtime: str, output: Tensor) -> tuple[int, int]:
     """The least and the largest code that a fused activation leaves of a tensor's."""
     scale, zero = output.scale[0], output.zero[0]
@@ -193,12 +197,17 @@ def limits(activation: int, runtime: str, output: Tensor) -> tuple[int, int]:
         raise UnknownFormError(f"activation {activation}")
 
     def code(real: float) -> int:
+        # Kernels but XNNPACK's have the end as a whole number of 32 bits, before it is clamped.
+        if runtime != "xnnpack" and abs(real) / float(scale) >= _MOST_END:
+            raise UnknownFormError("an activation whose end is a code beyond 32 bits")
         quotient = np.float32(np.clip(np.float32(real) / scale, np.float32(-(1 << 20)), np.float32(1 << 20)))
         if runtime == "xnnpack":
             return int(np.rint(np.float32(quotient + np.float32(zero))))
         return int(math.copysign(math.floor(abs(float(quotient)) + 0.5), quotient)) + zero
 
     # In the schema's numbers: none, ReLU, ReLU from -1 to 1, ReLU6.
-    low = {0: least, 1: code(0), 2: code(-1), 3: code(0)}[activation]
-    high = {0: largest, 1: largest, 2: code(1), 3: code(6)}[activation]
-    return max(least, low), min(largest, high)
+    low, high = {0: (None, None), 1: (0, None), 2: (-1, 1), 3: (0, 6)}[activation]
+    return (
+        least if low is None else max(least, code(low)),
+        largest if high is None else min(largest, code(high)),
+    )
