@@ -141,7 +141,8 @@ class RandomQuantized:
             image += [self._leaky, self._move, self._concat, self._clip, self._everywhere]
             flat = [self._product, self._product, self._add, self._constant, self._leaky, self._concat, self._clip]
             options = image if len(before.shape) == 4 else flat
-            found = options[int(rng.integers(len(options)))](before, made)
+            option = self._again if rng.random() < 0.06 else options[int(rng.integers(len(options)))]
+            found = option(before, made)
             if found is not None:
                 made.append(found)
         last = made[-1]
@@ -355,6 +356,14 @@ class RandomQuantized:
 
     def _flattened(self, before: Tensor) -> Tensor:
         return self._same("Flatten", before, (1, math.prod(before.shape)), [])
+
+    def _again(self, before: Tensor, made: list[Tensor]) -> Tensor:
+        """What codes stand for, quantized by another scale."""
+        value = self.float_of(before)
+        if self.rng.random() < 0.3:
+            self.nodes.append(helper.make_node("Relu", [value], [self.name("f")]))
+            value = str(self.nodes[-1].output[0])
+        return self.quantize(value, self._near(before, before.shape))
 
     def _clip(self, before: Tensor, made: list[Tensor]) -> Tensor:
         low, high = sorted(self.rng.integers(*KINDS[self.kind], 2).tolist())

@@ -27,6 +27,7 @@ EXPECTED = (
     "their order",
     "more floats",
     "no function of one combination",
+    "in a row",
 )
 
 

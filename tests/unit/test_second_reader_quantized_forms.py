@@ -161,17 +161,25 @@ def float_sum() -> bytes:
     return model((1, 2, 1, 4), nodes, {**powers, "low": F(-2.5), "high": F(29.5)}, floats=True)
 
 
-def change() -> bytes:
-    """Codes that become others of another scale, which are cut at an end; a Gemm without attributes."""
+def change(front: str = "codes") -> bytes:
+    """Codes that become others of another scale, which are cut at an end; a Gemm without attributes.
+
+    ``front`` says what is before that: the codes of the file, floats that are ``quantized``, or codes that are ``moved``.
+    """
     constants = {
         **HOW, "k": np.array([[1, -100], [90, 5]], np.int8), "ks": F(0.013), "t": F(0.007), "u": U(0), "v": F(0.052), "w": U(120),
     }  # fmt: skip
-    nodes: list[Node] = [
-        *pairs(), ("QuantizeLinear", ["d", "t", "u"], "e", {}), ("DequantizeLinear", ["e", "t", "u"], "f", {}),
+    floats = front == "quantized"
+    nodes: list[Node] = pairs() if floats else [("DequantizeLinear", ["x", "s", "z"], "d", {})]
+    if front == "moved":
+        nodes.append(("Transpose", ["d"], "m", {"perm": [0, 1]}))
+    nodes += [
+        ("QuantizeLinear", ["m" if front == "moved" else "d", "t", "u"], "e", {}), ("DequantizeLinear", ["e", "t", "u"], "f", {}),
         ("DequantizeLinear", ["k", "ks"], "kd", {}), ("Gemm", ["f", "kd"], "g", {}),
-        ("QuantizeLinear", ["g", "v", "w"], "gq", {}), ("DequantizeLinear", ["gq", "v", "w"], "y", {}),
+        ("QuantizeLinear", ["g", "v", "w"], "gq" if floats else "y", {}),
     ]  # fmt: skip
-    return model((1, 2), nodes, constants, floats=True)
+    nodes += [("DequantizeLinear", ["gq", "v", "w"], "y", {})] if floats else []
+    return model((1, 2), nodes, constants, floats=floats)
 
 
 def float_product() -> bytes:
@@ -330,6 +338,8 @@ UNKNOWN: dict[str, tuple[Callable[[], bytes], str]] = {
     "a mean to another type": (lambda: changed_constant("mean", "u", np.int8(3)), "to another type"),
     "sums that two take": (lambda: changed_operand("QDQ sum", "nq", 0, "m"), "several operators take"),
     "scales along another axis": (lambda: along(0), "scales along another axis"),
+    "two pairs in a row": (lambda: change("quantized"), "quantized twice in a row"),
+    "two pairs that may come together": (lambda: change("moved"), "quantized twice in a row"),
 }  # fmt: skip
 
 
@@ -340,6 +350,14 @@ def test_what_is_not_known_is_refused(name, tmp_path):
     with pytest.raises(CertificateError, match="cannot be read a second time") as refusal:
         compare._read(replace(network, content=made()))
     assert said in str(refusal.value)
+
+
+def test_two_pairs_in_a_row_are_refused_by_both_readers(tmp_path):
+    """onnxruntime makes one of them; the standard's formulas are those of the file."""
+    for front in ("quantized", "moved"):
+        with pytest.raises(InputError, match="in a row, which onnxruntime makes one of"):
+            loaded(tmp_path, change(front), "onnxruntime")
+        assert "step functions" in confirm(loaded(tmp_path, change(front), "integer-ideal"))
 
 
 def test_a_rounding_of_what_is_half_way_between_two_floats():

@@ -185,7 +185,7 @@ class _Reader:
             raise UnknownFormError("a QuantizeLinear with attributes")
         how = self._how(node, 1, _UINT8)
         if node.input[0] in self._floats:
-            return self._start(how.kind)
+            return replace(self._start(how.kind), rounded=True)
         value = self._values.get(node.input[0])
         if isinstance(value, Open):
             self._taken_once(node)
@@ -193,9 +193,10 @@ class _Reader:
                 raise UnknownFormError("a result of int8 in a QDQ file, which onnxruntime fuses in part")
             for low, high in value.clips:
                 self._without_effect(how, low, high)
-            return value.close(how)
+            return replace(value.close(how), rounded=True)
         if isinstance(value, Real):
-            return self._changed(value, how)
+            self._check_one_pair(value, how)
+            return replace(self._changed(value, how), rounded=True)
         raise UnknownFormError("a QuantizeLinear of codes, or of constants")
 
     def _dequantize(self, node: Any) -> Value:
@@ -221,6 +222,12 @@ class _Reader:
         least, largest = (float(np.float32(end - how.zero) * how.scale) for end in ENDS[how.kind])
         if low > least or high < largest:
             raise UnknownFormError("a ReLU or Clip with an effect")
+
+    def _check_one_pair(self, value: Real, how: How) -> None:
+        """What is quantized, dequantized and quantized again, onnxruntime quantizes once, for what both ranges have in common."""
+        again = value.codes.rounded or not value.direct
+        if self._runtime == "onnxruntime" and again and how.kind == value.how.kind and how != value.how:
+            raise UnknownFormError("a value that is quantized twice in a row, by two scales or zero points")
 
     def _clip(self, node: Any) -> Value:
         value = self._values.get(node.input[0])

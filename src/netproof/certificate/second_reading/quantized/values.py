@@ -23,12 +23,13 @@ class How:
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Part ``part`` of the reading has codes less ``offset``."""
+    """Part ``part`` of the reading has codes less ``offset``; ``rounded`` says that a QuantizeLinear gives them, moved since or not."""
 
     part: int
     shape: tuple[int, ...]
     kind: int
     offset: int
+    rounded: bool = False
 
 
 @dataclass(frozen=True, eq=False)

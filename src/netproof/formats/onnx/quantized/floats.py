@@ -191,6 +191,9 @@ def _with_number(reader: Reader, call: Call, product: bool) -> Value:
     constant = reader.rule.number(float(array.reshape(-1)[0]))
     if not math.isfinite(float(constant)):
         raise NodeError("a constant that is NaN or infinite", "repair the network")
+    if reader.rule.fused and constant == (1 if product else 0):
+        # onnxruntime leaves it out, or does not: no group may begin with it.
+        return replace(real, direct=False)
     with np.errstate(all="ignore"):
         table = real.table * constant if product else real.table + constant
     return _function(real, table)
@@ -304,7 +307,7 @@ def _largest(reader: Reader, call: Call) -> Value:
         raise NodeError("a maximum of what falls as codes rise")
     codes = pooling.largest(reader.build, call, value.codes, call.name)
     kept = 12 <= call.opset < 22 and codes.computed == codes.kind and reader.fusing.is_taken_once(call, 0)
-    return replace(value, shape=codes.shape, codes=codes, direct=value.direct and kept)
+    return replace(value, shape=codes.shape, codes=codes, direct=value.direct and kept, paired=False)
 
 
 def _concatenation(reader: Reader, call: Call) -> Value:

@@ -11,13 +11,27 @@ from netproof.formats.onnx.call import Call, NodeError
 from netproof.formats.onnx.container.file import OnnxFile
 from netproof.formats.onnx.forms import STANDARD
 from netproof.formats.onnx.quantized.operators.moving import NOTHING
-from netproof.formats.onnx.quantized.values import INT8, UINT8, Quantization
+from netproof.formats.onnx.quantized.values import INT8, UINT8, Quantization, Real
 
 if TYPE_CHECKING:
     import onnx
 
 #: twice float32's epsilon, by which onnxruntime compares the ends of clips
 _EPSILON = 2.0**-22
+#: operators that onnxruntime neither leaves out nor moves, whatever their operands are, before it has looked for pairs
+_STAYING = (
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+)
 
 
 class Fusing:
@@ -27,14 +41,16 @@ class Fusing:
         self._unused = file.unused
         self._uses = Counter(file.uses)
         self._takers: dict[str, list[onnx.NodeProto]] = {}
-        alias: dict[str, str] = {}
+        self._makers: dict[str, onnx.NodeProto] = {}
+        self._alias: dict[str, str] = {}
         for node in file.nodes:
-            sources = [alias.get(name, name) for name in node.input]
+            sources = [self._alias.get(name, name) for name in node.input]
             if _is_nothing(node):
-                alias[node.output[0]] = sources[0]
+                self._alias[node.output[0]] = sources[0]
                 continue
             for name in sources:
                 self._takers.setdefault(name, []).append(node)
+            self._makers.update(dict.fromkeys(node.output, node))
         for node in reversed(file.nodes):
             if _is_nothing(node):
                 self._uses[node.input[0]] += self._uses[node.output[0]] - 1
@@ -69,6 +85,56 @@ class Fusing:
         (taker,) = takers
         pair = taker.op_type == "DequantizeLinear" and len(taker.input) == len(node.input) == 3
         return UINT8 if pair and self._uses[taker.output[0]] == 1 else INT8
+
+    def check_pairs(self, node: onnx.NodeProto, real: Real, how: Quantization) -> None:
+        """Refuse a second pair of QuantizeLinear and DequantizeLinear right behind a first one, where onnxruntime has one instead.
+
+        Its scale and its zero point are neither's: they are for what both ranges have in common.
+        """
+        if real.clip is not None:
+            is_without_effect(real.clip, how)
+        if real.how is None or not real.paired or real.how.kind != how.kind or real.how == how or self._is_branch(node):
+            return
+        raise NodeError(
+            "two pairs of QuantizeLinear and DequantizeLinear in a row, which onnxruntime makes one of, with another scale",
+            "quantize once, with one scale and zero point, or name the runtime 'integer-ideal'",
+        )
+
+    def _is_branch(self, node: onnx.NodeProto) -> bool:
+        """Whether an operator that stays takes what the DequantizeLinear in front of a QuantizeLinear gives, too."""
+        first = self._maker(node)
+        before = None if first is None or first.op_type != "DequantizeLinear" else self._maker(first)
+        if first is None or before is None or before.op_type != "QuantizeLinear" or self._unused:
+            return False
+        pairs = self._takers[before.output[0]]
+        return any(self._is_staying(taker) for one in pairs for taker in self._takers.get(one.output[0], []))
+
+    def _is_staying(self, node: onnx.NodeProto) -> bool:
+        """Whether onnxruntime neither leaves a node out nor moves it: sums and products with constants may do nothing."""
+        if node.op_type not in ("Add", "Mul"):
+            return node.op_type in _STAYING
+        makers = [self._makers.get(self._alias.get(name, name)) for name in node.input]
+        return all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
+
+    def _maker(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """What gives the operand of a node."""
+        return self._makers.get(self._alias.get(node.input[0], node.input[0]))
+
+    def check_constant(self, node: onnx.NodeProto) -> None:
+        """Refuse a constant that is quantized, dequantized and quantized once more."""
+        names, seen = list(node.input[:1]), set[str]()
+        while names:
+            name = self._alias.get(names[-1], names.pop())
+            maker = self._makers.get(name)
+            if name in seen or maker is None:
+                continue
+            if maker.op_type == "QuantizeLinear":
+                raise NodeError(
+                    "a constant that is quantized twice, which onnxruntime does once, with another scale",
+                    "store its codes",
+                )
+            seen.add(name)
+            names += maker.input
 
 
 def _is_nothing(node: onnx.NodeProto) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -250,6 +250,8 @@ class Reader:
         _check_blocks(call, ("axis", "saturate", "block_size", "output_dtype", "precision"))
         value = call.operand(0)
         if isinstance(value, Constant):
+            if self.rule.fused:
+                self.fusing.check_constant(node)
             return self._quantized_constant(call, value)
         how = quantization(call, 1, 2, UINT8)
         computed = self.fusing.computed(node, how) if self.rule.fused else how.kind
@@ -258,14 +260,14 @@ class Reader:
                 raise NodeError("the input is quantized in two ways", "export it with one")
             self.input = how
             low, high = _ends(value.size, how.kind)
-            return Codes(value.node, value.shape, low, high, how.kind, 0, computed)
+            return Codes(value.node, value.shape, low, high, how.kind, 0, computed, rounded=True)
         if isinstance(value, Real):
-            if self.rule.fused and value.clip is not None:
-                is_without_effect(value.clip, how)
-            return self.quantized(value, how, call.name, computed)
+            if self.rule.fused:
+                self.fusing.check_pairs(node, value, how)
+            return replace(self.quantized(value, how, call.name, computed), rounded=True)
         if isinstance(value, Open):
             self._taken_once(node)
-            return self._closed(value, how, call.name, computed)
+            return replace(self._closed(value, how, call.name, computed), rounded=True)
         raise NodeError("its operand is codes already", "export the network again")
 
     def _quantized_constant(self, call: Call, value: Constant) -> Constant:

@@ -59,11 +59,13 @@ class Codes(Sums):
     kind : the type in the file
     computed : the type in which onnxruntime has them, by which it decides what it fuses: it turns pairs of QuantizeLinear and
         DequantizeLinear of int8 into those of uint8, where a pair is all that there is
+    rounded : whether a QuantizeLinear gives them, moved since or not
     """
 
     kind: int
     offset: int
     computed: int
+    rounded: bool = False
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -85,6 +87,8 @@ class Real(Variable):
     table : ``[256]``, what the codes stand for, the least first, as the rule computes with numbers
     how : where the numbers are what one DequantizeLinear gives, its scale and zero point
     direct : whether a group can begin with them: onnxruntime sees that DequantizeLinear there
+    paired : whether another QuantizeLinear and DequantizeLinear may come to stand right in front of a QuantizeLinear that takes them,
+        once onnxruntime has left out what does nothing and moved what moves
     clip : what they were clipped to at last
     """
 
@@ -92,6 +96,7 @@ class Real(Variable):
     table: NDArray[Any]
     how: Quantization | None
     direct: bool = True
+    paired: bool = False
     clip: tuple[float, float] | None = None
 
     @property
@@ -147,7 +152,7 @@ def real_of(rule: Rule, codes: Codes, how: Quantization) -> Real:
     table = rule.dequantize(np.arange(low, high + 1), how.scale, how.zero)
     if not all(abs(number) <= _LARGEST for number in table.tolist()):
         raise NodeError("codes stand for numbers beyond float32", "quantize it again")
-    return Real(-1, codes.shape, codes, table, how)
+    return Real(-1, codes.shape, codes, table, how, paired=codes.rounded)
 
 
 def single(number: float) -> Tensor:

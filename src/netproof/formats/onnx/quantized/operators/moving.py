@@ -66,8 +66,18 @@ def moved(call: RecordingCall, codes: Codes) -> list[Codes]:
         if operator is not None:
             center, radius = operator.forward((low + high) / 2), operator.forward_absolute((high - low) / 2)
             low, high = center - radius, center + radius
-        found.append(replace(codes, node=result.node, shape=result.shape, low=low, high=high))
+        rounded = codes.rounded and not is_apart(codes.shape, result.shape)
+        found.append(replace(codes, node=result.node, shape=result.shape, low=low, high=high, rounded=rounded))
     return found
+
+
+def is_apart(before: Shape, after: Shape) -> bool:
+    """Whether an operator that moves stays where it is, between what is on either side: by what it makes of the extents but 1.
+
+    onnxruntime leaves out what does nothing and moves transpositions past other operators, and what is one in other words.
+    """
+    one, other = (sorted(extent for extent in shape if extent != 1) for shape in (before, after))
+    return one != other
 
 
 def _fill(call: Call, codes: Codes) -> None:
@@ -99,7 +109,11 @@ def moved_real(call: RecordingCall, real: Real, *, once: bool) -> list[Value]:
     # A group that begins behind this one is fused only where onnxruntime moves the DequantizeLinear there.
     kept = once and call.opset <= PROPAGATED.get(call.operator, 0) and real.codes.computed == real.codes.kind
     direct = real.direct and (kept or call.operator in NOTHING)
-    return [replace(real, shape=codes.shape, codes=codes, direct=direct) for codes in moved(call, real.codes)]
+    results: list[Value] = []
+    for codes in moved(call, real.codes):
+        paired = real.paired if call.operator in NOTHING else not is_apart(real.shape, codes.shape)
+        results.append(replace(real, shape=codes.shape, codes=codes, direct=direct, paired=paired))
+    return results
 
 
 def moved_open(call: Call, value: Open) -> Open:
