@@ -147,3 +147,47 @@ def test_pairs_in_a_row(tmp_path):
         assert not any(wrong for wrong, _ in found.values()), seed
         compared += 1
     assert compared >= 60 and refused >= 60
+
+
+def listed(seed: int) -> Model:
+    """A sum, product or mean whose scales and zero points are scalars or lists of one, with what keeps it from being fused now and then."""
+    rng = np.random.default_rng([seed, 11])
+    kind = str(rng.choice(["uint8", "uint8", "int8"]))
+    model = Model((1, 2, 2, 3))
+
+    def how() -> list[str]:
+        scale = 2.0 ** rng.integers(-5, 0) if rng.random() < 0.3 else np.exp(rng.uniform(-4, 0))
+        shapes = [(1,) if rng.random() < 0.4 else () for _ in range(2)]
+        zero = int(rng.choice([*ENDS[kind], rng.integers(*ENDS[kind])]))
+        return [model.constant(np.full(shapes[0], scale, np.float32)), model.constant(np.full(shapes[1], zero, kind))]
+
+    operand, result = how(), how()
+    model.node("QuantizeLinear", ["x", *operand], "q")
+    model.node("DequantizeLinear", ["q", *operand], "d")
+    operator = str(rng.choice(["Add", "Mul", "AveragePool"]))
+    if operator == "AveragePool":
+        model.node(operator, ["d"], "f", kernel_shape=[2, 3])
+    else:
+        codes = rng.integers(0, 256, (1, 2, 2, 3)).astype(np.uint8).view(kind)
+        other = model.node("DequantizeLinear", [model.constant(codes), *how()], "e")
+        model.node(operator, ["d", "d" if operator == "Add" and rng.random() < 0.3 else other], "f")
+    value = model.node("Relu", ["f"], "r") if rng.random() < 0.5 else "f"
+    model.node("QuantizeLinear", [value, *result], "p")
+    model.node("DequantizeLinear", ["p", *result], "y")
+    return model
+
+
+def test_lists_of_one_scale(tmp_path):
+    """What is fused has to have scalars, or onnxruntime refuses it; what is not has none to check."""
+    path, compared, refused = tmp_path / "n.onnx", 0, 0
+    for seed in range(150):
+        try:
+            deployed = read_deployed(listed(seed).save(path))
+        except InputError as refusal:
+            refused += "lists of one number" in str(refusal)
+            continue
+        assert deployed is not None
+        found = mismatches(deployed, mixed_codes(deployed, 12, seed), every=False)
+        assert not any(wrong for wrong, _ in found.values()), seed
+        compared += any(one.ndim for one in listed(seed).constants.values() if one.size == 1)
+    assert compared >= 20 and refused >= 20

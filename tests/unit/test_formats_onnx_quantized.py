@@ -587,6 +587,17 @@ def test_scales_that_are_lists_between_floats(operator, tmp_path):
     assert netproof.load(path, runtime="integer-ideal").outputs
 
 
+@pytest.mark.parametrize("operator", ["Add", "Mul"])
+def test_scales_that_are_lists_of_what_is_not_fused(operator, tmp_path):
+    """A ReLU with an effect: onnxruntime computes floats, and takes lists."""
+    path = tmp_path / "n.onnx"
+    model = in_floats(operator, (0, 1))
+    place = next(number for number, node in enumerate(model.nodes) if node.output[0] == "p")
+    model.nodes.insert(place, helper.make_node("Relu", ["r"], ["r0"]))
+    model.nodes[place + 1].input[0] = "r0"
+    assert runs(model.save(path)) and netproof.load(path).outputs == 32
+
+
 def test_zero_points_that_runtimes_need(tmp_path):
     path = tmp_path / "n.onnx"
     assert not runs(pooled(fewer=1).save(path))

@@ -98,9 +98,15 @@ def _are_listed(call: Call, *numbers: int) -> bool:
     return any(call.constant(number).ndim > 0 for number in numbers if call.optional(number) is not None)
 
 
-def check_scalars(*hows: Quantization | None) -> None:
-    """Refuse lists of one scale where runtimes do: of sums, products and averages."""
-    if any(how is not None and how.listed for how in hows):
+def is_listed(*hows: Quantization | None) -> bool:
+    """Whether a scale or a zero point is a list of one."""
+    return any(how is not None and how.listed for how in hows)
+
+
+def check_scalars(listed: bool) -> None:
+    """Refuse lists of one scale where runtimes do: of the operators of codes for sums, products and averages."""
+    if listed:
         raise NodeError(
-            "scales or zero points are lists of one number, which runtimes refuse here", "store them as scalars"
+            "scales or zero points are lists of one number, which onnxruntime's operators of codes do not take here",
+            "store them as scalars",
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netproof.formats.onnx.call import Call, NodeError
-from netproof.formats.onnx.quantized.operands import check_scalars, constant, quantization
+from netproof.formats.onnx.quantized.operands import check_scalars, constant, is_listed, quantization
 from netproof.formats.onnx.quantized.operators import pairs, points, pooling, products
 from netproof.formats.onnx.quantized.operators.moving import concatenated
 from netproof.formats.onnx.quantized.values import INT8, INT32, Codes, Dequantized, Quantization, real_of
@@ -128,7 +128,7 @@ def _pair(product: bool) -> Callable[[Reader, Call], Codes]:
             raise NodeError("operands of two types, which runtimes refuse", "quantize it again")
         (kind,) = kinds
         result = _result(call, 6, kind)
-        check_scalars(result, *(how for _, how in operands))
+        check_scalars(is_listed(result, *(how for _, how in operands)))
         return pairs.combined(
             reader.build, reader.rule, reader.processors, call.name, product, (operands[0], operands[1]), result, kind
         )
@@ -155,7 +155,7 @@ def _average(reader: Reader, call: Call) -> Codes:
     _channels_first(call)
     codes, how = _operand(call, 0)
     hows = (how, _result(call, 3, codes.kind))
-    check_scalars(*hows)
+    check_scalars(is_listed(*hows))
     return pooling.mean(reader.build, reader.rule, reader.processors, call, codes, hows, call.name, codes.kind)
 
 

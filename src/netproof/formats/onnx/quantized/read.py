@@ -26,7 +26,7 @@ from netproof.formats.onnx.quantized import floats, qoperators
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.deployed import Deployed, Layer
 from netproof.formats.onnx.quantized.fusing import Fusing, is_without_effect
-from netproof.formats.onnx.quantized.operands import check_scalars, constant, quantization, scales, zeros
+from netproof.formats.onnx.quantized.operands import check_scalars, constant, is_listed, quantization, scales, zeros
 from netproof.formats.onnx.quantized.operators import moving, points
 from netproof.formats.onnx.quantized.processors import Processors
 from netproof.formats.onnx.quantized.rules.rule import Rule, rule_of
@@ -209,12 +209,14 @@ class Reader:
         translate = floats.OPERATORS.get(operator)
         if isinstance(first, Open):
             self._taken_once(node)
-        if operator in _PER_TENSOR and self.rule.fused:
-            check_scalars(*(value.how for value in given if isinstance(value, Real)))
-            check_scalars(*(value.quantization for value in given if isinstance(value, Dequantized)))
         if translate is None:
             raise NodeError("an operator that is not known on quantized values", f"known are {', '.join(_known())}")
-        return (translate(self, call),)
+        result = translate(self, call)
+        if isinstance(result, Open) and operator in _PER_TENSOR:
+            hows = [value.how for value in given if isinstance(value, Real)]
+            hows += [value.quantization for value in given if isinstance(value, Dequantized)]
+            result = replace(result, listed=is_listed(*hows))
+        return (result,)
 
     def _of_codes(self, operator: str, call: Call) -> Codes:
         """The codes that a QOperator gives."""
@@ -290,14 +292,13 @@ class Reader:
 
     def _closed(self, value: Open, how: Quantization, name: str, computed: int) -> Codes:
         """The codes of a group."""
-        if value.operator in _PER_TENSOR and self.rule.fused:
-            check_scalars(how)
         clip = value.clip or (-math.inf, math.inf)
         if not self.rule.fused:
             codes = value.close(how, name, computed)
             return self.clipped(codes, how, clip, name)
         without = is_without_effect(clip, how)
         if value.fused(computed) and without:
+            check_scalars(value.operator in _PER_TENSOR and (value.listed or how.listed))
             return value.close(how, name, computed)
         if value.unfused is not None:
             return value.unfused(how, name, computed, clip)

@@ -117,6 +117,7 @@ class Open(Variable):
     unfused : the codes where it does not, for what clips them on the way as well; None where sums of floats would decide
     clip : what it is clipped to on the way, which has to be without effect where it is fused
     moved : whether it has got another shape since
+    listed : whether an operand has a list of one for its scale or zero point
     """
 
     operator: str
@@ -125,6 +126,7 @@ class Open(Variable):
     unfused: Callable[[Quantization, str, int, tuple[float, float]], Codes] | None = None
     clip: tuple[float, float] | None = None
     moved: bool = False
+    listed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
