@@ -183,7 +183,11 @@ def test_what_depends_on_more_than_places_is_refused_by_name(tmp_path: Path) -> 
         read_onnx(path)
     nodes = [cast("x", "i", TensorProto.INT64), node("Gather", ["c", "i"], ["g"]), node("Add", ["g", "x"], ["y"])]
     path = save(tmp_path / "m.onnx", model(nodes, [1], {"c": np.zeros((0,))}))
-    with pytest.raises(FormatError, match=r"near 0 none of which"):
+    with pytest.raises(FormatError, match=r"Gather of 0, .*no value for any of 0 to 3: .*Gather"):
+        read_onnx(path)
+    nodes = [cast("x", "i", TensorProto.INT64), node("OneHot", ["i", "d", "v"], ["y"])]
+    path = save(tmp_path / "m.onnx", model(nodes, [1], {"d": np.array(3), "v": np.array([0.0, 1.0])}))
+    with pytest.raises(FormatError, match=r"OneHot of what is looked up, .*whole numbers.*unknown operator"):
         read_onnx(path)
 
 

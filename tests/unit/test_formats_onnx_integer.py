@@ -266,7 +266,10 @@ BAD = {
     ),
     "a negative factor": ([node("ConvInteger", "x k", "a"), node("Mul", "a low", "y")], "a factor of -7"),
     "two variables multiplied": ([node("ConvInteger", "x k", "a"), node("Mul", "a a", "y")], "depends on the input"),
-    "a cast to floats": ([node("Cast", "x", "y", to=TensorProto.FLOAT)], "a cast to ONNX type 1"),
+    "a cast to floats": (
+        [node("Cast", "x", "y", to=TensorProto.FLOAT)],
+        "a cast to ONNX type 1, of floats, in a network that its input",
+    ),
     "float weights": (
         [node("ConvInteger", "x kf", "y")],
         "'the_y' (ConvInteger) takes 'kf', which is float32; at opset 14 ONNX allows uint8, int8 there",

@@ -53,6 +53,8 @@ INPUT_RANGE = "netproof.input_range"
 #: what an element can be, by the number ONNX gives the type
 _RANGES = {2: (0, 255), 3: (-128, 127), 6: (-(2**31), 2**31 - 1)}
 _UINT8, _INT8, _INT32 = 2, 3, 6
+#: float32, float16, float64 and bfloat16, as ONNX numbers them
+_FLOATS = (1, 10, 11, 16)
 #: a staircase stores one threshold per level; so many of one, and of all in a file
 _MOST_LEVELS, _ALL_LEVELS = 1 << 16, 1 << 20
 
@@ -438,6 +440,11 @@ def _clipped(value: Quantity, low: int | None, high: int | None) -> Quantity:
 
 def _cast(reader: _Reader, call: Call) -> Quantity:
     kind = call.integer("to", 0)
+    if kind in _FLOATS:
+        raise NodeError(
+            f"a cast to ONNX type {kind}, of floats, in a network that its input, of integers, makes one of integers",
+            "export it with an input of float32 and without this cast, which then takes the pixels as numbers, or quantize it",
+        )
     if kind not in _RANGES:
         raise NodeError(f"a cast to ONNX type {kind}", "known are uint8, int8 and int32")
     value = _quantity(call, 0)

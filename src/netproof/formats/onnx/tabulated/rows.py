@@ -59,6 +59,13 @@ class Rows:
 
     def value(self, place: tuple[int, ...]) -> Constant | None:
         """The value at a place, None where it has none (a shape that does not fit, an index beyond its axis)."""
+        try:
+            return self.found(place)
+        except FormatError:
+            return None
+
+    def found(self, place: tuple[int, ...]) -> Constant | None:
+        """The value at a place, None where something is rounded on the way; raises :class:`FormatError` where it has none."""
         translation = Translation(
             self.path,
             GraphBuilder(Arithmetic.REAL, (1,)),
@@ -72,10 +79,7 @@ class Rows:
             size = int(np.prod(shape, dtype=np.int64))
             values[name] = Constant(np.array(place[start : start + size], np.int64).reshape(shape))
             start += size
-        try:
-            self.translate(self.nodes, translation, values)
-        except FormatError:
-            return None
+        self.translate(self.nodes, translation, values)
         value = values[self.name]
         # What is rounded on the way is no constant.
         return value if isinstance(value, Constant) else None
@@ -105,7 +109,8 @@ def looked_up(
     try:
         return _looked_up(part, name, values, translation, translate)
     except (NodeError, ExhaustedError) as refusal:
-        label = f"node '{printable(node.name or node.output[0])}' ({node.op_type})"
+        shapes = ", ".join(_shape(values.get(operand)) for operand in node.input[:8])
+        label = f"node '{printable(node.name or node.output[0])}' ({printable(node.op_type)} of {shapes or 'nothing'})"
         raise FormatError(translation.path, f"{label}: {refusal.problem}", refusal.hint) from None
 
 
@@ -131,11 +136,28 @@ def _looked_up(
         None,
     )
     if first is None:
-        raise NodeError("places that depend on the input, near 0 none of which there is")
+        raise NodeError(
+            f"it depends on whole numbers that are computed from the input, and has no value for any of 0 to {_PROBED - 1}"
+            + _reason(rows, len(limits)),
+            "export the network without what depends on them, or with operators that are known",
+        )
     if not limits:
         return first
     rows.shape = first.shape
     return _add(translation, name, list(variables.values()), rows, limits)
+
+
+def _shape(value: Value | None) -> str:
+    return "what is looked up" if value is None else "x".join(map(str, value.shape)) or "scalar"
+
+
+def _reason(rows: Rows, count: int) -> str:
+    """Why there is no value at 0."""
+    try:
+        rows.found((0,) * count)
+    except FormatError as refusal:
+        return f": {refusal.problem}"
+    return ": it is rounded on the way"
 
 
 def _ancestors(part: Tabulated, name: str) -> tuple[tuple[onnx.NodeProto, ...], set[str]]:
