@@ -26,6 +26,7 @@ from netproof.operators.activations.pairs.product import Product
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.sum import Sum
 from netproof.search.real import decide, touch
 from netproof.search.real.touch import refuted_by_images
 from onnx_models import model, node
@@ -169,6 +170,22 @@ def test_bounds_hold_values_in_fractions(kind, roundings):
                 assert total <= bound
                 close += bound - total < 1e-6
     assert close > 10
+
+
+def test_what_goes_around_the_last_activation_counts():
+    """``y = x^2 - |x|``: what the square gives is not below 0, what goes around it is."""
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    at = builder.add("in", Linear(double([[1.0]]), double([0.0])), builder.input)
+    first = builder.add("abs", Abs(), at)
+    second = builder.add("square", Power(2.0), at)
+    builder.add("out", Sum((-1, 1)), first, second)
+    graph = builder.build()
+    assert not is_refuted(graph, [[-1.0]], [0.0], [True])
+    assert is_refuted(graph, [[-1.0]], [1.001], [True])
+    region = box_region(graph, double([[-1.0]]), double([[1.0]]))
+    last = len(graph.nodes) - 1
+    found = Images(graph, region).bound({last: {0: Fraction(-1)}}, Fraction(0), [(Fraction(-1), Fraction(1))])
+    assert Fraction(1) <= found < Fraction(1) + Fraction(1, 10**12)
 
 
 def test_rounded_weights_keep_their_sign():
