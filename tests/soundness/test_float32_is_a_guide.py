@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,12 +16,15 @@ from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.prefix import prefix
+from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
 from netproof.search.real import relu_split, rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
-from soundness.real_networks import evaluate, network_of, random_graph, rational
+from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 from soundness.test_ranges_by_splits import hold_all_points, points, prepared, within
 
 #: what a float32 that is off may say instead of a bound
@@ -68,6 +72,24 @@ def test_ends_are_proven_after_every_call(kind, monkeypatch):
         for value in true:
             assert within([value[i] for i in part.feature.tolist()], -search.bound[n:], search.bound[:n])
     assert search.count > len(ends)
+
+
+@pytest.mark.parametrize("outputs", [1, 40])
+def test_ends_of_features_whose_sign_is_proven_are_proven_themselves(outputs, monkeypatch):
+    """Once ``|x| + 1 / 8 > 0`` is proven the upper end is of no use, and is left as it is: not as float32 has it, which is too low."""
+    monkeypatch.setattr(end_search, "optimize_signs", lying(lambda value: value - 0.5))
+    monkeypatch.setattr(end_search, "END", replace(end_search.END, proven_first=1))
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    both = builder.add("both", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), builder.input)
+    weight, bias = double([[1.0, 1.0]] * outputs), double([0.125] * outputs)
+    builder.add("out", Linear(weight, bias), builder.add("relu", ReLU(), both))
+    graph = builder.build()
+    dual = SignDual.of(graph, box_region(graph, double([[-1.0]]), double([[1.0]])))
+    search = EndSearch(dual, double([-1.0] * outputs), double([2.0] * outputs))
+    # The first part that is proven, to see how long that takes, is of a lower end.
+    search.run(torch.arange(2 * outputs).flip(0), 1, math.inf)
+    assert bool(search.closed.all())
+    assert bool((search.bound[:outputs] >= 1.125).all() and (search.bound[outputs:] >= -0.125).all())
 
 
 def test_bounds_are_those_that_float64_gives():

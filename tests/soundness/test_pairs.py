@@ -18,11 +18,13 @@ from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import refine_ranges
-from netproof.bounds.region import box_region
+from netproof.bounds.region import Region, box_region
 from netproof.conditions.conditions import Conditions
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
 from netproof.search.real import rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
@@ -130,6 +132,55 @@ def test_pairs_are_better_than_features_apart(seed):
     at_chords = [float(one.bound(objective, side, start.alpha, start.beta).value) for one in (single, dual)]
     assert at_chords[1] <= at_chords[0] + 1e-12
     assert bounds[1] < bounds[0] - 1e-3
+
+
+@pytest.mark.parametrize("spread", [0.0, 8.0])
+def test_ends_of_sums_and_differences_hold_exact_values(spread):
+    """On boxes that are next to points, far from 0, nothing but the account of rounding is between an end and what is attained."""
+    asked = 0
+    for seed in range(24):
+        generator = torch.Generator().manual_seed(seed)
+        graph = random_graph(generator, (3, 6, 6, 6, 2), spread=spread, residual=seed % 2 == 1)
+        center = torch.randn(1, 3, generator=generator).double() * 1e4
+        radius = float(center.abs().max()) * (1e-9 if seed % 3 else 0.5)
+        region = refine_ranges(graph, box_region(graph, center - radius, center + radius))
+        dual = SignDual.of(graph, region)
+        found = Pairing(dual, Rounding.of(graph, region))
+        values = [evaluate(graph, rational(x)) for x in points(region, generator, 4)]
+        for k, which in enumerate(dual.index):
+            pair = torch.arange(len(which) // 2 * 2).view(-1, 2)
+            if not len(pair):
+                continue
+            largest, _ = found._largest(k, *pair.T, math.inf)
+            operand = graph.nodes[graph.activations[k]].operands[0]
+            for (i, j), ends in zip(which[pair].tolist(), largest, strict=True):
+                sums = [(a + b, -a - b, a - b, b - a) for a, b in ((v[operand][i], v[operand][j]) for v in values)]
+                assert all(
+                    most <= end for most, end in zip(map(max, zip(*sums, strict=True)), rational(ends), strict=True)
+                )
+                asked += 1
+    assert asked > 10
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_corners_hold_sums_of_ends_that_are_rounded(signs, monkeypatch):
+    """``1 + 2^-60`` is 1 in float64, which is on the grid of corners: what is a little beyond has to be held all the same."""
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    at = builder.add("dense", Linear(torch.eye(2).double(), torch.zeros(2).double()), builder.input)
+    builder.add("relu", ReLU(), at)
+    graph = builder.build()
+    end = torch.tensor([signs], dtype=torch.float64) * torch.tensor([[1.0, 2.0**-60]], dtype=torch.float64)
+    other = -end.sign()
+    low, high = torch.minimum(end, other), torch.maximum(end, other)
+    region = Region(low, high, (low,), (high,))
+    dual = SignDual.of(graph, region)
+    monkeypatch.setattr(Pairing, "_worth", lambda *_: torch.ones(2, 2))
+    # Without time nothing is known but what both ranges say.
+    pairs = Pairing(dual, Rounding.of(graph, region))._fit(0, torch.ones(2).double(), slice(0, 2), -math.inf)
+    a, b = rational(end[0])
+    corners = [rational(corner) for corner in pairs.corners[0]]
+    for p, q in ((1, 1), (1, -1)):
+        assert min(p * x + q * y for x, y in corners) <= p * a + q * b <= max(p * x + q * y for x, y in corners)
 
 
 def test_parts_without_a_corner_hold_no_point():

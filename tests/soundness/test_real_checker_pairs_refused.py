@@ -11,7 +11,7 @@ from netproof.certificate.real.contents import INTERVALS, NAMES, PAIRS, PLANES
 from netproof.certificate.real.format import VERSIONS, decode, encode
 from netproof.errors import CertificateError, ProofError
 from soundness.real_evidence import Builder, certificate, chain, property_text
-from soundness.real_pairs import CROSSED, CROSSED_ROWS, Pair, arrays_of_pairs
+from soundness.real_pairs import CROSSED, CROSSED_ROWS, Pair, arrays_of_pairs, crossed
 from soundness.real_planes import arrays_of_sets, changed_by_chance, plane
 
 
@@ -96,6 +96,18 @@ def test_what_is_no_set_of_pairs_is_refused(change, problem):
     assert problem in found and "cannot be evaluated" not in found
     # Sizes are found before anything is evaluated.
     assert not problem.startswith(("pair_", "row_")) or found.startswith("is inconsistent")
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_ends_that_are_next_to_what_is_attained_are_refused(which):
+    """Both operands add up to 2, and their difference is 2 as well: an end of ``2 - 2^-36`` is false, by next to nothing."""
+    network, property_ = crossed()
+    for more, is_good in ((1, True), (-1, False)):
+        end = [2**37 + 1] * 4
+        end[which] = 2**37 + more
+        given = arrays_of_pairs([CROSSED._replace(exponent=36, end=tuple(end))]) | CROSSED_ROWS
+        found = answer(given, network=network, property_=property_)
+        assert found == "accepted" if is_good else "add up to" in found
 
 
 def test_pairs_are_of_relus_alone():

@@ -112,9 +112,8 @@ class _Largest(torch.autograd.Function):
     def forward(ctx: Any, v: Tensor, s: Tensor, table: Tensor, banned: Tensor | None) -> Tensor:
         rows = 0 if 0 in (len(v), len(s)) else max(len(v), len(s))
         both = torch.cat([part.expand(rows, -1).view(rows, 2, len(table)) for part in (v, -s)], 1).permute(2, 1, 0)
-        value = torch.bmm(
-            table.transpose(1, 2), both
-        )  # [P, C, B]: rows last, as reductions over a few numbers that lie together are slow
+        # [P, C, B]: rows last, as reductions over a few numbers that lie together are slow
+        value = torch.bmm(table.transpose(1, 2), both)
         if banned is not None:
             value = value.masked_fill(banned & ~banned.all(1, keepdim=True), -torch.inf)
         largest = value.amax(1, keepdim=True)

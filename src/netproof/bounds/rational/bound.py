@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ from netproof.bounds.rational.program import Line, Look, no_limit
 from netproof.effort.bounding import RATIONAL
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 Row = dict[int, Fraction]
 
@@ -231,23 +235,39 @@ def rational_affine(
     """
     if operator.roundings or bool((operator.offset_error() != 0).any()):
         return None
+    features = torch.arange(size)
+    found = rational_rows(operator, sizes, size, features)
+    offset = None if found is None else rational_offset(operator, sizes, size, features)
+    return None if found is None or offset is None else (found, offset)
+
+
+def rational_rows(
+    operator: Affine, sizes: Sequence[int], size: int, features: Int64[Tensor, " m"]
+) -> tuple[tuple[Row, ...], ...] | None:
+    """The rows of some of ``size`` features, for each operand, as the operator has them; None where they have too many numbers."""
     found: list[list[Row]] = [[] for _ in sizes]
     numbers = 0
     # A few features at a time: a wide layer has few numbers, and a square of zeros.
-    for features in torch.split(torch.arange(size), max(1, RATIONAL.entries // max(size, *sizes))):
-        unit = torch.zeros(len(features), size, dtype=torch.float64)
-        unit[torch.arange(len(features)), features] = 1.0
-        matrices = [matrix.expand(len(features), -1) for matrix in operator.adjoint(unit)]
+    for some in torch.split(features, max(1, RATIONAL.entries // max(size, *sizes))):
+        unit = torch.zeros(len(some), size, dtype=torch.float64)
+        unit[torch.arange(len(some)), some] = 1.0
+        matrices = [matrix.expand(len(some), -1) for matrix in operator.adjoint(unit)]
         numbers += sum(int(matrix.count_nonzero()) for matrix in matrices)
         if numbers > RATIONAL.numbers:
             return None
         for rows, matrix in zip(found, matrices, strict=True):
             rows.extend(_rows(matrix))
-    rows_of = tuple(map(tuple, found))
-    offset = operator.forward(*(torch.zeros(n, dtype=torch.float64) for n in sizes)).expand(size)
+    return tuple(map(tuple, found))
+
+
+def rational_offset(
+    operator: Affine, sizes: Sequence[int], size: int, features: Int64[Tensor, " m"]
+) -> tuple[Fraction, ...] | None:
+    """The offset of some of ``size`` features, as the operator has it; None where that is no number."""
+    offset = operator.forward(*(torch.zeros(n, dtype=torch.float64) for n in sizes)).expand(size)[features]
     if not bool(torch.isfinite(offset).all()):
         return None
-    return rows_of, tuple(map(Fraction, offset.tolist()))
+    return tuple(map(Fraction, offset.tolist()))
 
 
 def _rows(matrix: Tensor) -> tuple[Row, ...]:

@@ -46,7 +46,7 @@ from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds
 from netproof.search.real.tables.cells import Tables
 from netproof.search.real.tables.decide import decide_by_tables
-from netproof.search.real.touch import Touch, refuted_at_jumps
+from netproof.search.real.touch import Touch, refuted_at_jumps, refuted_by_images
 from netproof.settings import Settings
 
 #: why a search is not begun
@@ -137,11 +137,9 @@ def _as_it_is(
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
     touch = Touch.of(query, whole)
-    exactly = refuted_at_jumps(query, whole, case.tolist(), deadline)
     # Rational numbers are about all of the network, too, and none that large has them.
     strict = touch.is_strict and graph is whole
-    if strict and not any(exactly):
-        exactly = touch.refutes(region, 0, case.tolist(), deadline)
+    exactly = _refuted_exactly(touch, query, whole, region if graph is whole else None, case.tolist(), deadline)
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
@@ -169,6 +167,22 @@ def _as_it_is(
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
+
+
+def _refuted_exactly(
+    touch: Touch, query: Query, graph: Graph, region: Region | None, cases: list[int], deadline: float
+) -> list[bool]:
+    """Which cases rational numbers refute on all of the box, whose ``region`` is None where searches work on a part of the graph."""
+    refuted = refuted_at_jumps(query, graph, cases, deadline)
+    if not touch.is_strict or any(refuted):
+        return refuted
+    known = box_region(graph, query.lower[None], query.upper[None]) if region is None else region
+    refuted = refuted_by_images(query, graph, known, cases, deadline)
+    left = [at for at, done in enumerate(refuted) if not done]
+    if region is not None and left:
+        for at, done in zip(left, touch.refutes(region, 0, [cases[at] for at in left], deadline), strict=True):
+            refuted[at] = done
+    return refuted
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from netproof.bounds.rational.bound import RationalGraph
+from netproof.bounds.rational.images import Images
 from netproof.bounds.rational.jumps import exact_intervals, jumps
 from netproof.bounds.rational.pieces import ZERO, Interval, Lower
 from netproof.bounds.rational.program import Line, Look, OutOfTimeError, is_refuted
@@ -39,6 +40,37 @@ def refuted_at_jumps(query: Query, graph: Graph, cases: Sequence[int], deadline:
     if outputs is None:
         return [False] * len(cases)
     return [any(_holds_nowhere(c, box, outputs) for c in condition[case]) for case in cases]
+
+
+def refuted_by_images(query: Query, graph: Graph, region: Region, cases: Sequence[int], deadline: float) -> list[bool]:
+    """Which cases hold nowhere on a region of one row, by what the last activations of the graph that searches work on can give there.
+
+    Only cases with a strict constraint are asked about: that ``h * h < 0`` holds nowhere no bound with an error term tells. Not for more than a share of
+    the time until ``deadline``.
+    """
+    condition = exact_condition(query)
+    asked = [(at, [c for c in condition[case] if c.strict]) for at, case in enumerate(cases)]
+    refuted = [False] * len(cases)
+    if not any(strict for _, strict in asked) or bool(region.empty().any()):
+        return refuted
+    now = time.monotonic()
+    until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
+
+    def look() -> None:
+        if time.monotonic() >= until:
+            raise OutOfTimeError
+
+    images, box = Images(graph, region), _exact_box(query)
+    try:
+        for at, strict in asked:
+            bounds = (
+                images.bound({0: dict(c.inputs), len(graph.nodes) - 1: dict(c.outputs)}, -c.threshold, box, look)
+                for c in strict
+            )
+            refuted[at] = any(bound is not None and bound <= 0 for bound in bounds)
+    except OutOfTimeError:
+        pass
+    return refuted
 
 
 def _holds_nowhere(constraint: LinearConstraint, box: Sequence[Interval], outputs: Sequence[Interval]) -> bool:

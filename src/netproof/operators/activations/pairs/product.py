@@ -31,7 +31,12 @@ class Product(Pair):
     def image(self, corners: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         low, high = widened(corners)
         # Nothing times infinity: anything.
-        return torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high)
+        low, high = torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high)
+        # The sign of a product is that of its factors, however small they are.
+        (x, y), (u, v) = ((end[..., 0::2], end[..., 1::2]) for end in (lower, upper))
+        alike = ((x >= 0) & (y >= 0)) | ((u <= 0) & (v <= 0))
+        opposed = ((x >= 0) & (v <= 0)) | ((u <= 0) & (y >= 0))
+        return torch.where(alike, low.clamp(min=0), low), torch.where(opposed, high.clamp(max=0), high)
 
     def divisible(self, inside: Tensor) -> Tensor:
         both = inside[..., 0::2] & inside[..., 1::2]
