@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from netproof.bounds.joint import fitting, pairing
 from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
@@ -25,7 +27,7 @@ from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
-from netproof.search.real import rounds
+from netproof.search.real import relu_split, rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
 from soundness.real_networks import evaluate, network_of, points, random_graph, rational
@@ -249,6 +251,7 @@ def test_searches_use_pairs_and_choose_them_anew(monkeypatch):
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
     monkeypatch.setattr(rounds.ProgramSplit, "is_for", lambda *_: False)
+    monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=0.0))
     generator = torch.Generator().manual_seed(1)
     graph = random_graph(generator, (12, 24, 24, 2), activation=ReLU(), residual=False)
     center = torch.randn(12, generator=generator).double()
@@ -272,3 +275,27 @@ def test_searches_use_pairs_and_choose_them_anew(monkeypatch):
     assert traced.verdict is Verdict.UNSAT and fitted[0] == 1 and traced.trace is not None
     named = {one.pairs for one in traced.trace.refuted.values()} - {0}
     assert named and max(named) <= len(traced.trace.pairs)
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_searches_go_on_without_pairs_that_are_not_worth_it(planes, monkeypatch):
+    """Where pairs have to take all of the bound off, none are kept, and planes stay in all activations that had them."""
+    graph, region, dual, rounding, _, generator = situation(5, kink=ReLU(), radius=0.5)
+    plain = replace(dual, pairs={})
+    c = torch.ones(1, 1, graph.output.size, dtype=torch.float64)
+    largest = float((graph.values(points(region, generator, 4000))[-1] @ c[0, 0]).max())
+    threshold = torch.full((1, 1), largest, dtype=torch.float64)
+    problem = Problem(graph, Conditions(graph, c, None, threshold), None, 1 << 28)
+    monkeypatch.setattr(fitting, "PLANE", replace(fitting.PLANE, worth=0.0))
+    seen = {}
+    for worth in (0.0, 1.0):
+        monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=worth))
+        chosen = Fitting(Pricing(plain, rounding) if planes else None, Pairing(plain, rounding))
+        search = ReluSplit(problem, plain, rounding, fitting=chosen)
+        search.run(torch.tensor([0]), time.monotonic() + 60, most=1)
+        seen[worth] = chosen, search._dual
+    chosen, kept = seen[1.0]
+    assert not chosen.has_pairs and not kept.pairs
+    assert chosen.has_planes == planes == bool(kept.planes)
+    assert seen[0.0][0].has_pairs and set(kept.planes) >= set(seen[0.0][1].planes)
+    assert planes or seen[0.0][1].pairs

@@ -365,6 +365,7 @@ PINNED = {
         "raising": 0.008,
         "smoothed": 0.01,
         "growth": 8.0,
+        "worth": 0.1,
         "steps": 6,
         "batch": Budget(64 << 20, least=8),
         "tensors": 6,

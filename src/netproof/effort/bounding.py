@@ -122,6 +122,7 @@ class PairEffort:
     raising : length of the first step of slopes of upper lines
     smoothed : corners that are worse by this share of the best one's value have a say in derivatives
     growth : where there are no planes, pairs are chosen anew each time when there are so many times as many subproblems
+    worth : a search goes on without pairs that take less than this share off the bound at its root
     """
 
     most: int = 96
@@ -130,6 +131,7 @@ class PairEffort:
     raising: float = 0.008
     smoothed: float = 0.01
     growth: float = 8.0
+    worth: float = 0.1
     steps: int = 6
     batch: Budget = Budget(64 << 20, least=8)
     tensors: int = 6

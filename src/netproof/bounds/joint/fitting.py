@@ -45,6 +45,8 @@ class Fitting:
 
     def __init__(self, pricing: Pricing | None = None, pairing: Pairing | None = None) -> None:
         self._pricing, self._pairing = pricing, pairing
+        #: what planes came from before there were pairs
+        self._before = pricing
         #: activations with planes, once that was decided
         self._planed: frozenset[int] | None = None
 
@@ -90,6 +92,7 @@ class Fitting:
         until : how many steps, and how long, bounds may take by which activations are given one or the other
         """
         assert self._pairing is not None
+        self._before = self._pricing
         if self._planed is not None or not dual.planes:
             return self._fit(dual, mixed, parts, until.deadline)
         best, least = dual, math.inf
@@ -106,6 +109,10 @@ class Fitting:
         if not best.planes:
             self._pricing = None
         return best
+
+    def drop_pairs(self) -> None:
+        """Go on without pairs, and with planes wherever they were before pairs were asked for last."""
+        self._pairing, self._planed, self._pricing = None, None, self._before
 
     def _fit(self, dual: SignDual, mixed: Mixed, parts: Fitted, deadline: float) -> SignDual:
         assert self._pairing is not None

@@ -23,7 +23,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import Chosen, choose_split
-from netproof.effort.bounding import PLANE
+from netproof.effort.bounding import PAIR, PLANE
 from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -141,9 +141,7 @@ class ReluSplit:
         self._price(root, deadline)
         self._bound(root, SIGN.root_steps, deadline)
         if self._fitting.has_pairs and len(self._tree):
-            root = self._tree.pop(len(self._tree))
-            self._pair(root, deadline)
-            self._bound(root, SIGN.root_steps, deadline)
+            self._try_pairs(deadline)
         self._pace = _Pace(rows, self._tree.bound, time.monotonic())
         return self._searched(deadline, grace, most)
 
@@ -223,6 +221,17 @@ class ReluSplit:
             return
         until = Until(SIGN.root_steps, -math.inf, deadline)
         self._take(self._fitting.paired(self._dual, self._objectives(parts), Fitted(parts.side, parts.choice), until))
+
+    def _try_pairs(self, deadline: float) -> None:
+        """Bound what is open with pairs, and go on as before where that takes too little off for what pairs cost in every subproblem."""
+        dual, root = self._dual, self._tree.pop(len(self._tree))
+        self._pair(root, deadline)
+        self._bound(root, SIGN.root_steps, deadline)
+        if len(self._tree) and self._tree.bound > (1 - PAIR.worth) * float(root.value.amax()):
+            self._tree.pop(len(self._tree))
+            self._tree.add(root)
+            self._fitting.drop_pairs()
+            self._take(dual)
 
     def _take(self, dual: SignDual) -> None:
         """Bound by other planes and pairs from here on."""
