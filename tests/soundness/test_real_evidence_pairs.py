@@ -26,6 +26,7 @@ def both(monkeypatch):
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
     monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, first=2, worth=-1.0))
+    monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=0.0))
     # Rows alone: what the record says has to be enough.
     monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
 
