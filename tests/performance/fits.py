@@ -70,7 +70,9 @@ def hardest(dual: SignDual, constraints: Conditions) -> torch.Tensor:
 def searched(dual: SignDual, constraints: Conditions, case: torch.Tensor, way: str, seconds: float) -> str:
     begun, rounding = time.process_time(), Rounding.of(dual.graph, dual.region)
     planes, pairs = WAYS[way]
-    fitting = Fitting(Pricing(dual, rounding) if planes else None, Pairing(dual, rounding) if pairs else None)
+    fitting = Fitting(
+        Pricing(dual, rounding) if planes else None, Pairing(dual, rounding) if pairs else None, worth=0.0
+    )
     problem = Problem(dual.graph, constraints, None, 1 << 30)
     search = ReluSplit(problem, dual, rounding, fitting=fitting)
     found = search.run(case, begun + seconds, most=1)

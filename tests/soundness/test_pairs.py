@@ -27,7 +27,7 @@ from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
-from netproof.search.real import relu_split, rounds
+from netproof.search.real import rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
 from soundness.real_networks import evaluate, network_of, points, random_graph, rational
@@ -251,7 +251,7 @@ def test_searches_use_pairs_and_choose_them_anew(monkeypatch):
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
     monkeypatch.setattr(rounds.ProgramSplit, "is_for", lambda *_: False)
-    monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=0.0))
+    monkeypatch.setattr(fitting, "PAIR", replace(fitting.PAIR, worth=0.0))
     generator = torch.Generator().manual_seed(1)
     graph = random_graph(generator, (12, 24, 24, 2), activation=ReLU(), residual=False)
     center = torch.randn(12, generator=generator).double()
@@ -289,8 +289,7 @@ def test_searches_go_on_without_pairs_that_are_not_worth_it(planes, monkeypatch)
     monkeypatch.setattr(fitting, "PLANE", replace(fitting.PLANE, worth=0.0))
     seen = {}
     for worth in (0.0, 1.0):
-        monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=worth))
-        chosen = Fitting(Pricing(plain, rounding) if planes else None, Pairing(plain, rounding))
+        chosen = Fitting(Pricing(plain, rounding) if planes else None, Pairing(plain, rounding), worth)
         search = ReluSplit(problem, plain, rounding, fitting=chosen)
         search.run(torch.tensor([0]), time.monotonic() + 60, most=1)
         seen[worth] = chosen, search._dual

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from netproof import Verdict
+from netproof.bounds.joint import fitting
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.container import version_of
 from netproof.certificate.real.contents import LEMMAS, PAIRS, arrays_of
@@ -26,7 +27,7 @@ def both(monkeypatch):
     monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(rounds, "PLANED", replace(rounds.PLANED, easy=0))
     monkeypatch.setattr(relu_split, "PLANE", replace(relu_split.PLANE, first=2, worth=-1.0))
-    monkeypatch.setattr(relu_split, "PAIR", replace(relu_split.PAIR, worth=0.0))
+    monkeypatch.setattr(fitting, "PAIR", replace(fitting.PAIR, worth=0.0))
     # Rows alone: what the record says has to be enough.
     monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
 

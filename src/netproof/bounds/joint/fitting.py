@@ -41,10 +41,14 @@ class Fitting:
     ----------
     pricing : of planes; None for none
     pairing : of pairs; None for none
+    worth : the share of the bound at the root that pairs have to take off to be kept; None for what searches ask for
     """
 
-    def __init__(self, pricing: Pricing | None = None, pairing: Pairing | None = None) -> None:
+    def __init__(
+        self, pricing: Pricing | None = None, pairing: Pairing | None = None, worth: float | None = None
+    ) -> None:
         self._pricing, self._pairing = pricing, pairing
+        self.worth = PAIR.worth if worth is None else worth
         #: what planes came from before there were pairs
         self._before = pricing
         #: activations with planes, once that was decided

@@ -23,7 +23,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import Chosen, choose_split
-from netproof.effort.bounding import PAIR, PLANE
+from netproof.effort.bounding import PLANE
 from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -227,7 +227,7 @@ class ReluSplit:
         dual, root = self._dual, self._tree.pop(len(self._tree))
         self._pair(root, deadline)
         self._bound(root, SIGN.root_steps, deadline)
-        if len(self._tree) and self._tree.bound > (1 - PAIR.worth) * float(root.value.amax()):
+        if len(self._tree) and self._tree.bound > (1 - self._fitting.worth) * float(root.value.amax()):
             self._tree.pop(len(self._tree))
             self._tree.add(root)
             self._fitting.drop_pairs()
