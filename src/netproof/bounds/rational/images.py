@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from netproof.bounds.rational.bound import rational_offset, rational_rows
 from netproof.bounds.rational.pieces import ZERO, Interval
+from netproof.bounds.rational.program import Look, no_limit
 from netproof.bounds.region import Region
 from netproof.effort.bounding import RATIONAL
 from netproof.graph.graph import Graph
@@ -40,7 +41,7 @@ class Images:
         objective: Mapping[int, Mapping[int, Fraction]],
         constant: Fraction,
         box: Sequence[Interval],
-        look: Callable[[], None] = lambda: None,
+        look: Look = no_limit,
     ) -> Fraction | None:
         """An upper bound of ``sum objective[node] . value(node) + constant`` over a box and the region; None where there is none, or maps are too large.
 

@@ -53,14 +53,7 @@ def refuted_by_images(query: Query, graph: Graph, region: Region, cases: Sequenc
     refuted = [False] * len(cases)
     if not any(strict for _, strict in asked) or bool(region.empty().any()):
         return refuted
-    now = time.monotonic()
-    until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
-
-    def look() -> None:
-        if time.monotonic() >= until:
-            raise OutOfTimeError
-
-    images, box = Images(graph, region), _exact_box(query)
+    images, box, look = Images(graph, region), _exact_box(query), _looking(_until(deadline))
     try:
         for at, strict in asked:
             bounds = (
@@ -71,6 +64,20 @@ def refuted_by_images(query: Query, graph: Graph, region: Region, cases: Sequenc
     except OutOfTimeError:
         pass
     return refuted
+
+
+def _until(deadline: float) -> float:
+    """When one call has had its share of the time until a deadline."""
+    now = time.monotonic()
+    return min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
+
+
+def _looking(until: float) -> Look:
+    def look() -> None:
+        if time.monotonic() >= until:
+            raise OutOfTimeError
+
+    return look
 
 
 def _holds_nowhere(constraint: LinearConstraint, box: Sequence[Interval], outputs: Sequence[Interval]) -> bool:
@@ -146,8 +153,7 @@ class Touch:
         Where bounds do not tell and at most ``bends`` ranges have a bend inside, they are split there, down to linear programs.
         Not beyond ``deadline``, and not for more than a share of the time until then: what is not settled stays open.
         """
-        now = time.monotonic()
-        until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
+        until = _until(deadline)
         graph = self._rational
         if graph is None:
             return [False] * len(cases)
@@ -165,12 +171,7 @@ class Touch:
         ranges = graph.ranges(box, known, lambda: time.monotonic() >= until)
         if ranges is None:
             return [True] * len(cases)
-
-        def look() -> None:
-            if time.monotonic() >= until:
-                raise OutOfTimeError
-
-        refuted = [False] * len(cases)
+        refuted, look = [False] * len(cases), _looking(until)
         try:
             for number, case in enumerate(cases):
                 refuted[number] = self._refuted(graph, box, ranges, case, bends, look)
