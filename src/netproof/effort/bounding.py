@@ -185,34 +185,41 @@ class ScoreEffort:
 
 
 @dataclass(frozen=True)
+class SplitEffort:
+    """What one split is worth: steps on the multipliers of both halves, and candidates that are tried out."""
+
+    steps: int
+    look_ahead: int
+
+
+@dataclass(frozen=True)
 class EndEffort:
     """Ends of ranges by splits of signs (:mod:`netproof.bounds.ends.end_search`).
 
     Attributes
     ----------
-    root_steps, warm_steps, steps, leaf_steps : on the whole region, on it where slopes are known, on a part, and on one with nothing left
-        to split
-    look_ahead : candidates for a split
-    judged, hope : an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
+    root_steps, warm_steps, leaf_steps : on the whole region, on it where slopes are known, and on a part with nothing left to split
+    deep, shallowly, deeply : a part that was split so often is deep; splits of parts that are not, and of those that are
     first, last : splits for every end, to begin with and to end with
     batch, tensors : parts bounded at once, and float64 tensors of the largest node for each
-    near : an end within this share of the range's width from a value that is attained is not searched for any longer
+    near, nearer : an end within this share of the range's width from a value that is attained is not searched for any longer; in layers of
+        few features
     margin : below the target by this share of a typical width is enough for the search in float32 to stop
     proven_first : parts whose bounds are proven at once, to see how long that takes
     """
 
     root_steps: int = 20
     warm_steps: int = 2
-    steps: int = 1
     leaf_steps: int = 60
-    look_ahead: int = 2
-    judged: int = 8
-    hope: int = 2
+    deep: int = 6
+    shallowly: SplitEffort = SplitEffort(steps=1, look_ahead=2)
+    deeply: SplitEffort = SplitEffort(steps=2, look_ahead=3)
     first: int = 8
-    last: int = 1 << 14
+    last: int = 1 << 20
     batch: Budget = Budget(256 << 20, least=8, most=512)
     tensors: int = 12
     near: float = 0.02
+    nearer: float = 0.002
     margin: float = 1e-5
     proven_first: int = 128
 
@@ -244,6 +251,7 @@ class RefineEffort:
     alpha_batch : the same where slopes are optimized, as if that kept no gradients
     far : an end so many times as far out as everything else that is known of a layer is bounded for its own sake
     layer_share : the share of the time left in a round of splits that one layer may take: what is gained in one makes all below easier
+    narrow : of a layer with so few features that are not 0 everywhere ends are searched for beyond 0: later ranges are intervals over them
     tile_rows, tile_work : features in a tile at least, and at least so many values in all that bounding them passes through: a
         crop costs as much as bounding some features of the whole graph
     few_inputs : where a network has more inputs, affine forms cost more than they tell
@@ -254,6 +262,7 @@ class RefineEffort:
     tensors: int = 6
     far: float = 64.0
     layer_share: float = 0.4
+    narrow: int = 8
     tile_rows: int = 64
     tile_work: int = 1_000_000
     few_inputs: int = 64

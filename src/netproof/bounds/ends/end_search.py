@@ -10,7 +10,6 @@ are still open: half of all parts are split again, so that nobody would ever ask
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 
@@ -23,10 +22,10 @@ from netproof.bounds.ends.leaves import Leaves
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual, SignPoint
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
-from netproof.effort.bounding import END
+from netproof.effort.bounding import END, SplitEffort
 from netproof.rows import Slots
 
 
@@ -48,6 +47,7 @@ class EndSearch:
     bound : ``[2 n]``, proven upper bounds of all ends, as of the last call
     attained : ``[2 n]``, the largest values seen, as float32 computes them (a guide and no proof)
     count : parts bounded so far
+    is_far : whether ends of outputs are searched for that are known to be never negative, too
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class EndSearch:
         device: torch.device | str = "cpu",
     ) -> None:
         graph, region = dual.graph, dual.region
+        self.is_far = False
         self._slopes: Tensor | None = None
         self._graph, self._dual = graph, dual
         self._dual32 = self._dual.to(torch.float32, device)
@@ -81,8 +82,6 @@ class EndSearch:
         self._done: list[Leaves] = []
         self._left = 0
         self._started = torch.zeros(2 * n, dtype=torch.bool)
-        #: the bound on the whole region, and the splits since
-        self._begun = self.bound.clone()
         #: parts whose bounds are not proven, and how long proofs take
         self._unproven, self._pace = 0, Pace()
         self._spent = torch.zeros(2 * n, dtype=torch.int64)
@@ -95,12 +94,17 @@ class EndSearch:
 
     @property
     def closed(self) -> Tensor:
-        """``[2 n]`` bool: ends of outputs whose sign is known, as far as searches see it."""
-        return self._with_sign(self._guide)
+        """``[2 n]`` bool: ends of outputs of which enough is known, as far as searches see it."""
+        return self._known(self._guide)
 
-    def _with_sign(self, bound: Tensor) -> Tensor:
-        """``[2 n]`` bool: ends of outputs whose sign such bounds of all ends tell."""
-        return ((bound[: self._n] <= 0) | (bound[self._n :] <= 0)).repeat(2)
+    def _known(self, bound: Tensor) -> Tensor:
+        """``[2 n]`` bool: ends of outputs of which such bounds of all ends tell the sign, and with that all that is wanted."""
+        never_positive, never_negative = bound[: self._n] <= 0, bound[self._n :] <= 0
+        return (never_positive if self.is_far else never_positive | never_negative).repeat(2)
+
+    def go_far(self) -> None:
+        """Search for ends of outputs that are known to be never negative, too, and for all ends to be nearer to what is attained."""
+        self.is_far = True
 
     def begin_with(self, slopes: Tensor | None) -> None:
         """Begin ends with slopes of lower lines, ``[2 n, m]`` float32, NaN where none is known; None for none at all."""
@@ -149,7 +153,7 @@ class EndSearch:
         allowed[end] = most
         while True:
             target, slots, owner, value = self._settle()
-            waiting = ((self._spent < allowed) & ~self._hopeless(most))[owner].nonzero()[:, 0]
+            waiting = (self._spent < allowed)[owner].nonzero()[:, 0]
             if self._resting(deadline):
                 return
             if not len(waiting):
@@ -161,7 +165,11 @@ class EndSearch:
             batch = self._open.read(picked)
             self._open.remove(picked)
             self._spent.index_add_(0, batch.owner, torch.ones_like(batch.owner))
-            self._split(batch, target, deadline)
+            # What steps leave undone adds up from split to split.
+            deep = (batch.side != WHOLE).sum(1) >= END.deep
+            for some, effort in ((~deep, END.shallowly), (deep, END.deeply)):
+                if bool(some.any()):
+                    self._split(batch.take(some), target, effort, deadline)
 
     def _resting(self, deadline: float) -> bool:
         late = time.monotonic() + self._pace.ahead(self._unproven) >= deadline
@@ -169,18 +177,11 @@ class EndSearch:
 
     def _target(self) -> Tensor:
         """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
-        near = self.attained + END.near * self._width
-        return torch.maximum(torch.where(self.attained < 0, near.clamp(min=0), near), self._floor)
-
-    def _hopeless(self, most: int) -> Tensor:
-        """Ends that should move to 0, but will not with some ``most`` splits.
-
-        Every doubling of the number of parts is taken to lower the bound by about the same.
-        """
-        doublings = torch.log2(1 + self._spent.double())
-        share = (self._begun - self._guide).clamp(min=0) / self._begun.clamp(min=1e-300)
-        needed = doublings / share.clamp(min=1e-9)
-        return (self.attained < 0) & (self._spent >= END.judged) & (needed > math.log2(1 + END.hope * most))
+        near = self.attained + (END.nearer if self.is_far else END.near) * self._width
+        known = torch.zeros_like(near)
+        if self.is_far:
+            known[self._n :] = near[self._n :].clamp(max=0.0)
+        return torch.maximum(torch.where(self.attained < 0, known, near), self._floor)
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region, as many of them as there is time for."""
@@ -210,7 +211,6 @@ class EndSearch:
         end = end[:done]
         self._started[end] = True
         self._settle()
-        self._begun[end] = self._guide[end]
 
     def _settle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Take down what all parts together show, and put aside those that need no splitting.
@@ -225,7 +225,7 @@ class EndSearch:
         target = self._target()
         enough, sure = value <= target[owner], value >= proven
         # Where the sign is known for certain by the other end, what is known of a part will do.
-        of_no_use = self._with_sign(self._worst_of(owner, proven))[owner] & (self._guide[owner] > 0)
+        of_no_use = self._known(self._worst_of(owner, proven))[owner] & (self._guide[owner] > 0)
         done = enough & sure | of_no_use
         self._put_aside(owner[done], proven[done])
         if self._left > 0 and bool(done.any()):
@@ -285,7 +285,7 @@ class EndSearch:
     def _put_aside(self, owner: Tensor, value: Tensor) -> None:
         self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
 
-    def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
+    def _split(self, batch: Leaves, target: Tensor, effort: SplitEffort, deadline: float) -> None:
         """Bound both halves of every part; what parts without an unstable feature are bounded by is final."""
         owner, goal = self._asked(batch.owner, target)
 
@@ -293,7 +293,7 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         chosen = choose_split(
-            self._dual32, objective, batch.side, batch.choice(), Tries(END.look_ahead, 2 * self._rows)
+            self._dual32, objective, batch.side, batch.choice(), Tries(effort.look_ahead, 2 * self._rows)
         )
         self._see(chosen.point)
         feature, splittable = chosen.feature, chosen.splittable
@@ -315,7 +315,7 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        found = self._bound(Leaves.concatenate(halves), END.steps, target, deadline)
+        found = self._bound(Leaves.concatenate(halves), effort.steps, target, deadline)
         # Where a half is no better than the whole, it is the multipliers of the whole that show what is known.
         worse = (found.value.view(2, -1) >= whole.value).any(0) & (whole.value < whole.proven)
         if bool(worse.any()):

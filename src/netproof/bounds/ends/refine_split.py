@@ -101,7 +101,7 @@ class SplitRefiner:
         for place, k in enumerate(self._layers):
             share = self._share(place, worth)
             low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-            which = ((low[0] < 0) & (high[0] > 0)).nonzero()[:, 0]
+            which = _searched(low[0], high[0])
             if not len(which):
                 continue
             now = time.monotonic()
@@ -140,7 +140,9 @@ class SplitRefiner:
         """The search of the round before where nothing that it depends on has changed since, or a new one."""
         if k in self._kept:
             part, search = self._kept[k]
-            if _same(prefix(self._graph, region, k, part.feature).region, part.region):
+            if search.is_far == _is_narrow(region.range_upper[k][0]) and _same(
+                prefix(self._graph, region, k, part.feature).region, part.region
+            ):
                 return part, search
         part = prefix(self._graph, region, k, which)
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
@@ -149,10 +151,22 @@ class SplitRefiner:
         unstable = [(k, feature[which]) for (k, feature), which in zip(part.kept, dual.index, strict=False)]
         slopes = None if self._begun is None else self._begun.slopes(k, part.feature, unstable)
         search = EndSearch(dual, *known, side, self._memory, self._device)
+        if _is_narrow(region.range_upper[k][0]):
+            search.go_far()
         search.begin_with(slopes)
         search.keep(0 if self._listen is None else self._memory)
         self._kept[k] = part, search
         return part, search
+
+
+def _searched(low: Tensor, high: Tensor) -> Tensor:
+    """Features of a layer, by their ranges ``[n]``, whose ends are searched for: ``[m]``."""
+    return ((high > 0) & ((low < 0) | _is_narrow(high))).nonzero()[:, 0]
+
+
+def _is_narrow(high: Tensor) -> bool:
+    """Whether few features of a layer, by the upper ends of their ranges ``[n]``, are not 0 everywhere."""
+    return int((high > 0).sum()) <= REFINE.narrow
 
 
 def sides_of(dual: SignDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
