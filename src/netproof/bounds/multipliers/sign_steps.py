@@ -85,6 +85,18 @@ class _Signs(ByAutograd):
         beta = self._between is not None or bool((self._side != WHOLE).any())
         return True, beta, self.parameters[2].shape[1] > 1
 
+    def bound(self, *, onward: bool) -> Float[Tensor, " B"]:
+        passing = self._dual.passing
+        if passing is None or self.parameters[2].shape[1] > 1:
+            return super().bound(onward=onward)
+        alpha, beta, theta = self.parameters
+        passed = passing.bound(self._mixed(self._rows, torch.ones_like(theta)), self._side, alpha, beta)
+        if not self._scaled:
+            self._scale(passed.arrived)
+        if onward:
+            self._gradient = [*passing.gradient(passed), None]
+        return passed.value
+
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         alpha, beta, theta = parameters
         point = self._dual.bound(self._mixed(self._rows, torch.softmax(theta, -1)), self._side, alpha, beta)

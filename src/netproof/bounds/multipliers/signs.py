@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Beside, Maximum, bound_backwards, box_maximum
+from netproof.bounds.backward import Beside, Maximum, bound_backwards, bound_in_stages, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.pairs import Pairs
+from netproof.bounds.loops.compiled import SignLoops
+from netproof.bounds.loops.passing import Passing, Pieces
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
 from netproof.bounds.objective import Objective
@@ -66,6 +68,7 @@ class SignDual:
     planes : of unstable features of some activations, in place of their chords
     maximum : over the inputs that count, all of the box by default
     pairs : of unstable features of some activations that are bounded together
+    loops : by which bounds in float32 on the CPU are computed; None for tensors
     """
 
     relaxation: Relaxation
@@ -78,6 +81,7 @@ class SignDual:
     planes: Mapping[int, Planes] = field(default_factory=dict)
     maximum: Maximum = box_maximum
     pairs: Mapping[int, Pairs] = field(default_factory=dict)
+    loops: SignLoops | None = None
 
     @classmethod
     def of(cls, graph: Graph, region: Region, maximum: Maximum = box_maximum) -> SignDual:
@@ -140,6 +144,7 @@ class SignDual:
             {k: planes.to(dtype, target) for k, planes in self.planes.items()},
             self.maximum,
             {k: pairs.to(dtype, target) for k, pairs in self.pairs.items()},
+            self.loops,
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
@@ -166,22 +171,60 @@ class SignDual:
 
     def bound_halves(
         self,
-        objective: Objective,
-        side: Int8[Tensor, "B m"],
+        stages: Mapping[int, Objective],
+        rows: Int64[Tensor, " B"],
         feature: Int64[Tensor, " B"],
-        alpha: Float[Tensor, "#B m"],
-        beta: Float[Tensor, "#B m"],
+        side: Int8[Tensor, "N m"],
+        multipliers: tuple[Float[Tensor, "#N m"], Float[Tensor, "#N m"]],
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
-        """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
-        values = []
-        at = torch.arange(len(side), device=side.device), feature
-        if self.pairs:
-            beta = beta.expand(len(side), -1).index_put(at, beta.new_zeros(()))
-        for half in (LEFT, RIGHT):
-            halved = side.clone()
-            halved[at] = half
-            values.append(self.bound(objective, halved, alpha, beta).value)
-        return values[0], values[1]
+        """Bounds of both halves of rows, each split at its feature, by multipliers that both have.
+
+        Above the activation of the feature they have all in common, and there no more than what it came down to is needed.
+
+        Parameters
+        ----------
+        stages : of the bounds of ``N`` rows before the split (:meth:`bound`)
+        rows, feature : which rows are split, and where
+        side, multipliers : of the rows before the split; ``alpha`` and ``beta``
+        """
+        found = multipliers[0].new_empty(2, len(rows))
+        ends = torch.tensor(list(itertools.accumulate(self.sizes)), device=feature.device)
+        own = torch.bucketize(feature, ends, right=True)
+        for k in own.unique().tolist():
+            mine = (own == k).nonzero()[:, 0]
+            # What reached no such activation is the same in later ones.
+            stage = min(j for j in stages if j >= k)
+            part = self._begun[min(stage, len(ends) - 1)]
+            row, at = rows[mine].repeat(2), (torch.arange(2 * len(mine), device=rows.device), feature[mine].repeat(2))
+            halved = side[row, : len(part)]
+            halved[at] = torch.tensor([LEFT, RIGHT], dtype=side.dtype, device=side.device).repeat_interleave(len(mine))
+            alpha, beta = (given.expand(len(side), -1)[row, : len(part)] for given in multipliers)
+            beta[at] = 0.0
+            found[:, mine] = part.bound(stages[stage].take(row), halved, alpha, beta).value.view(2, -1)
+        return found[0], found[1]
+
+    @cached_property
+    def passing(self) -> Passing | None:
+        """Bounds by loops; None where it is to be tensors."""
+        plain = self.lower.dtype == torch.float32 and self.device.type == "cpu" and not self.planes and len(self)
+        if self.loops is None or not plain:
+            return None
+        slopes = self.left, self.right
+        pieces = Pieces(
+            self.relaxation, self.maximum, self.pairs, self.index, self._only_closed, slopes, self.chords()
+        )
+        return Passing(pieces, self.loops)
+
+    @cached_property
+    def _begun(self) -> list[SignDual]:
+        """For every activation what is needed to bound objectives of its node and nodes before it."""
+        found = []
+        for k, m in enumerate(itertools.accumulate(self.sizes)):
+            parts = (part[:m] for part in (self.lower, self.upper, self.left, self.right))
+            pairs = {j: one for j, one in self.pairs.items() if j <= k}
+            known = self.relaxation, self.index[: k + 1], self.closed[: k + 1], *parts
+            found.append(SignDual(*known, self.planes, self.maximum, pairs, self.loops))
+        return found
 
     def bound(
         self,
@@ -190,6 +233,7 @@ class SignDual:
         alpha: Float[Tensor, "#B m"],
         beta: Float[Tensor, "#B m"],
         rounding: Rounding | None = None,
+        stages: dict[int, Objective] | None = None,
     ) -> SignPoint:
         """Bound objectives on parts of the region.
 
@@ -201,7 +245,14 @@ class SignDual:
         beta : ``[B, m]``, of at least 0 where a feature is split; brought there. What is added to the slope of the upper line where
             one that is not belongs to a pair, and used nowhere else
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
+        stages : where to leave what is still to be bounded before every activation, without an account of rounding
         """
+        wanted = torch.is_grad_enabled() and (alpha.requires_grad or beta.requires_grad or objective.constant.requires_grad)
+        if self.passing is not None and rounding is None and not wanted:
+            passed = self.passing.bound(objective, side, alpha, beta)
+            if stages is not None:
+                stages.update(passed.stages)
+            return SignPoint(passed.value, passed.arrived, passed.coefficients)
         chord, offset = self.chords()
         sides = Sides.of(side, self.left, self.right)
         above = sides.whole * chord + sides.piece
@@ -233,7 +284,11 @@ class SignDual:
             error = None if rounding is None else planes.error(planed, rounding)
             return s, Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
 
-        lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
+        if stages is None:
+            lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
+        else:
+            lines, found = bound_in_stages(self.relaxation, objective, activate, self.maximum)
+            stages.update(found)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         value = lines.value
         for none in impossible:
