@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Beside, Maximum, bound_in_stages, box_maximum
+from netproof.bounds.backward import Maximum, bound_in_stages, box_maximum
 from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.loops.compiled import SignLoops
 from netproof.bounds.loops.kernels import Block, Joined, Lines, Rows
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import halves
 from netproof.bounds.relaxation import Relaxation
@@ -55,26 +56,6 @@ class Pieces:
     chords: tuple[Float[Tensor, " m"], Float[Tensor, " m"]]
 
 
-@dataclass(frozen=True, eq=False)
-class Passed:
-    """A bound, and what its derivatives are found by.
-
-    Attributes
-    ----------
-    value : ``[B]``
-    arrived : ``[B, m]``, what arrived at unstable features
-    coefficients : ``[B, n]``, the form in the input
-    stages : what is still to be bounded before every activation
-    """
-
-    value: Float[Tensor, " B"]
-    arrived: Float[Tensor, "B m"]
-    coefficients: Float[Tensor, "#B n"]
-    stages: dict[int, Objective]
-    rows: Rows
-    reached: frozenset[int]
-
-
 class Passing:
     """Bounds by compiled loops.
 
@@ -104,61 +85,53 @@ class Passing:
         side: Int8[Tensor, "#B m"],
         alpha: Float[Tensor, "#B m"],
         beta: Float[Tensor, "#B m"],
-    ) -> Passed:
+        stages: dict[int, Objective] | None = None,
+    ) -> SignPoint:
         """Bound objectives on parts of the region, as :meth:`netproof.bounds.multipliers.signs.SignDual.bound` does."""
         graph, count = self._pieces.relaxation.graph, max(len(objective), len(side), len(alpha), len(beta))
-        given = (_array(part.expand(count, -1)) for part in (side, alpha.detach(), beta.detach()))
-        arrived, handed = np.zeros((2, count, side.shape[1]), dtype=np.float32)
-        rows, reached = Rows(*given, arrived, handed), set[int]()
+        arrived, handed = torch.zeros(2, count, side.shape[1]).unbind(0)
+        rows = _rows(count, (side, alpha, beta, arrived, handed))
 
-        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:
-            reached.add(k)
+        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
             if not len(self._lines[k].which):
                 return v * self._pieces.closed[k], None
             value, s = np.zeros(count), torch.empty(count, v.shape[1])
             self._loops.hand_on(_array(v.expand(count, -1)), rows, self._lines[k], s.numpy(), value)
             if k in self._joined:
-                joined = self._joined[k]
-                self._loops.join(rows, self._lines[k], joined, value, _block(joined))
+                self._loops.join(rows, self._lines[k], self._joined[k], value, _block(self._joined[k]))
             return s, torch.from_numpy(value.astype(np.float32))
 
-        lines, stages = bound_in_stages(self._pieces.relaxation, objective, activate, self._pieces.maximum)
-        v = lines.coefficients
-        if v.ndim < 2 or v.shape[-1] != graph.input.size:
-            v = v.expand(count, graph.input.size)
-        value = lines.value.expand(count)
-        return Passed(value, torch.from_numpy(arrived), v, stages, rows, frozenset(reached))
+        lines, found = bound_in_stages(self._pieces.relaxation, objective, activate, self._pieces.maximum)
+        if stages is not None:
+            stages.update(found)
+        coefficients = lines.coefficients.expand(count, graph.input.size)
+        return SignPoint(lines.value.expand(count), arrived, coefficients, handed)
 
-    def gradient(self, passed: Passed) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B m"]]:
-        """Derivatives of bounds by ``alpha`` and ``beta``."""
-        rows, pieces = passed.rows, self._pieces
+    def gradient(
+        self, point: SignPoint, side: Int8[Tensor, "B m"], alpha: Float[Tensor, "B m"], beta: Float[Tensor, "B m"]
+    ) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B m"]]:
+        """Derivatives of bounds by ``alpha`` and ``beta``, by which they were found; all of them have rows of their own."""
+        assert point.handed is not None
+        pieces, count = self._pieces, len(side)
         graph, region = pieces.relaxation.graph, pieces.relaxation.region
-        found = np.zeros((2, *rows.side.shape), dtype=np.float32)
-        if not passed.reached:
-            return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+        rows = _rows(count, (side, alpha, beta, point.v, point.handed))
+        found = torch.zeros(2, *side.shape)
         if pieces.maximum is box_maximum:
             center, radius = halves(region.lower, region.upper)
-            x = torch.addcmul(center, passed.coefficients.sign(), radius)
+            x = torch.addcmul(center, point.input_coefficients.sign(), radius)
         else:
-            x = pieces.maximum.at(passed.coefficients, region)
-        x = x.expand(len(rows.side), -1)
-        values: dict[int, Tensor] = {0: x}
-        k = -1
-        for index, node in enumerate(graph.nodes[: graph.activations[max(passed.reached)] + 1]):
-            if not node.operands:
-                continue
-            is_affine = isinstance(node.operator, Affine)
-            k += not is_affine
-            if any(operand not in values for operand in node.operands) or not (is_affine or k in passed.reached):
-                continue
-            if is_affine:
-                values[index] = node.operator.forward(*(values[operand] for operand in node.operands))
-                continue
-            z = values[node.operands[0]]
-            values[index] = self._handed_back(k, z, rows, found)
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+            x = pieces.maximum.at(point.input_coefficients, region)
+        values, k = [x.expand(count, -1)], 0
+        for node in graph.nodes[1 : graph.activations[-1] + 1]:
+            operands = [values[i] for i in node.operands]
+            if isinstance(node.operator, Affine):
+                values.append(node.operator.forward(*operands))
+            else:
+                values.append(self._handed_back(k, operands[0], rows, found))
+                k += 1
+        return found[0], found[1]
 
-    def _handed_back(self, k: int, z: Tensor, rows: Rows, found: Any) -> Tensor:
+    def _handed_back(self, k: int, z: Tensor, rows: Rows, found: Tensor) -> Tensor:
         lines = self._lines[k]
         if not len(lines.which):
             return z * self._pieces.closed[k]
@@ -166,8 +139,12 @@ class Passing:
         passed = np.zeros((len(z), len(lines.which), 2) if k in self._joined else (0, 0, 2), dtype=np.float32)
         if k in self._joined:
             self._loops.join_back(rows, lines, self._joined[k], passed, _block(self._joined[k]))
-        self._loops.hand_back(_array(z), rows, lines, passed, image.numpy(), (found[0], found[1]))
+        self._loops.hand_back(_array(z), rows, lines, passed, image.numpy(), (found[0].numpy(), found[1].numpy()))
         return image
+
+
+def _rows(count: int, parts: tuple[Tensor, ...]) -> Rows:
+    return Rows(*(_array(part.detach().expand(count, -1)) for part in parts))
 
 
 def _block(joined: Joined) -> Block:

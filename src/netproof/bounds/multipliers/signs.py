@@ -27,6 +27,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.loops.compiled import SignLoops
 from netproof.bounds.loops.passing import Passing, Pieces
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
 from netproof.bounds.objective import Objective
@@ -169,40 +170,6 @@ class SignDual:
         """CROWN's choice of the lower line, ``[m]``."""
         return torch.where(self.lower + self.upper > 0, self.right, self.left)
 
-    def bound_halves(
-        self,
-        stages: Mapping[int, Objective],
-        rows: Int64[Tensor, " B"],
-        feature: Int64[Tensor, " B"],
-        side: Int8[Tensor, "N m"],
-        multipliers: tuple[Float[Tensor, "#N m"], Float[Tensor, "#N m"]],
-    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
-        """Bounds of both halves of rows, each split at its feature, by multipliers that both have.
-
-        Above the activation of the feature they have all in common, and there no more than what it came down to is needed.
-
-        Parameters
-        ----------
-        stages : of the bounds of ``N`` rows before the split (:meth:`bound`)
-        rows, feature : which rows are split, and where
-        side, multipliers : of the rows before the split; ``alpha`` and ``beta``
-        """
-        found = multipliers[0].new_empty(2, len(rows))
-        ends = torch.tensor(list(itertools.accumulate(self.sizes)), device=feature.device)
-        own = torch.bucketize(feature, ends, right=True)
-        for k in own.unique().tolist():
-            mine = (own == k).nonzero()[:, 0]
-            # What reached no such activation is the same in later ones.
-            stage = min(j for j in stages if j >= k)
-            part = self._begun[min(stage, len(ends) - 1)]
-            row, at = rows[mine].repeat(2), (torch.arange(2 * len(mine), device=rows.device), feature[mine].repeat(2))
-            halved = side[row, : len(part)]
-            halved[at] = torch.tensor([LEFT, RIGHT], dtype=side.dtype, device=side.device).repeat_interleave(len(mine))
-            alpha, beta = (given.expand(len(side), -1)[row, : len(part)] for given in multipliers)
-            beta[at] = 0.0
-            found[:, mine] = part.bound(stages[stage].take(row), halved, alpha, beta).value.view(2, -1)
-        return found[0], found[1]
-
     @cached_property
     def passing(self) -> Passing | None:
         """Bounds by loops; None where it is to be tensors."""
@@ -216,7 +183,7 @@ class SignDual:
         return Passing(pieces, self.loops)
 
     @cached_property
-    def _begun(self) -> list[SignDual]:
+    def begun(self) -> list[SignDual]:
         """For every activation what is needed to bound objectives of its node and nodes before it."""
         found = []
         for k, m in enumerate(itertools.accumulate(self.sizes)):
@@ -249,10 +216,7 @@ class SignDual:
         """
         wanted = torch.is_grad_enabled() and (alpha.requires_grad or beta.requires_grad or objective.constant.requires_grad)
         if self.passing is not None and rounding is None and not wanted:
-            passed = self.passing.bound(objective, side, alpha, beta)
-            if stages is not None:
-                stages.update(passed.stages)
-            return SignPoint(passed.value, passed.arrived, passed.coefficients)
+            return self.passing.bound(objective, side, alpha, beta, stages)
         chord, offset = self.chords()
         sides = Sides.of(side, self.left, self.right)
         above = sides.whole * chord + sides.piece
@@ -328,12 +292,3 @@ class SignDual:
     def _only_closed(self) -> tuple[Tensor, ...]:
         """Slopes of stable features, 0 at unstable ones."""
         return tuple(closed.index_fill(0, which, 0.0) for closed, which in zip(self.closed, self.index, strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class SignPoint:
-    """A bound: ``value`` ``[B]``, what arrived at unstable features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
-
-    value: Float[Tensor, " B"]
-    v: Float[Tensor, "#B m"]
-    input_coefficients: Float[Tensor, "#B n"]

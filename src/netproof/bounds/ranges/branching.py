@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.look_ahead import Tries, look_ahead
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.sign_steps import Choice
-from netproof.bounds.multipliers.signs import WHOLE, SignDual, SignPoint
+from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.halves import Tried, Whole
 from netproof.effort.bounding import SCORE
 
 #: the objective of rows (indices), which are where the dual is
@@ -34,11 +36,14 @@ class Chosen(NamedTuple):
     feature : the feature
     splittable : bool, whether there is one
     point : the bounds of the rows before a split, where the dual is
+    halves : bounds of the left, then of the right halves of all splittable rows by the rows' multipliers, where steps on halves can begin
+        with them
     """
 
     feature: Tensor
     splittable: Tensor
     point: SignPoint
+    halves: SignPoint | None = None
 
 
 def candidate_scores(
@@ -88,8 +93,21 @@ def choose_split(
     if best.shape[1] <= 1:
         return Chosen(candidates[:, 0].to(home), usable[:, 0].to(home), point)
 
+    tried: list[Tried] = []
+    whole = Whole(side, choice.alpha, choice.beta, point, stages)
+
     def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        return dual.bound_halves(stages, row, candidates[row, column], side, (choice.alpha, choice.beta))
+        with torch.no_grad():
+            tried.append(Tried(dual, whole, row, candidates[row, column]))
+        return tried[-1].value[0], tried[-1].value[1]
 
     total = look_ahead(usable, bound_halves, tries.at_once, tries.deadline)
-    return Chosen(candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home), point)
+    column = total.argmin(1, keepdim=True)
+    place = usable.flatten().cumsum(0).view(usable.shape) - 1
+    halves = tried[0].picked(place.gather(1, column)[usable[:, 0], 0]) if len(tried) == 1 and _is_all(tried[0], usable) else None
+    return Chosen(candidates.gather(1, column)[:, 0].to(home), usable[:, 0].to(home), point, halves)
+
+
+def _is_all(tried: Tried, usable: Tensor) -> bool:
+    """Whether all candidates were tried."""
+    return tried.value.shape[1] == int(usable.sum())
