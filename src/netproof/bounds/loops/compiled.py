@@ -21,7 +21,7 @@ class SignLoops(NamedTuple):
 @functools.cache
 def sign_loops() -> SignLoops | None:
     """What :class:`netproof.bounds.loops.passing.Passing` runs; None where numba is missing or has no place to keep what it compiles."""
-    below = [kernels.ban, kernels.at_corners, kernels.weigh]
-    above = [kernels.hand_on, kernels.hand_back, kernels.join, kernels.join_back]
+    below: list[Loop] = [kernels.ban, kernels.at_corners, kernels.weigh]
+    above: list[Loop] = [kernels.hand_on, kernels.hand_back, kernels.join, kernels.join_back]
     found = compiled([*below, *above], exactly=True, called=len(below))
     return None if found is None else SignLoops(*found[len(below) :])

@@ -167,7 +167,12 @@ def at_corners(rows: Rows, lines: Lines, joined: Joined, at: tuple[int, int, int
         best[r] = -np.inf
         held[r] = 1
     for c in range(joined.table.shape[2]):
-        one, other, third, fourth = joined.table[p, 0, c], joined.table[p, 1, c], joined.table[p, 2, c], joined.table[p, 3, c]
+        one, other, third, fourth = (
+            joined.table[p, 0, c],
+            joined.table[p, 1, c],
+            joined.table[p, 2, c],
+            joined.table[p, 3, c],
+        )
         values = block.values[c]
         for r in range(size):
             values[r] = (one * v[r] - third * s[r]) + (other * w[r] - fourth * t[r])

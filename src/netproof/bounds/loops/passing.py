@@ -68,16 +68,18 @@ class Passing:
     def __init__(self, pieces: Pieces, loops: SignLoops) -> None:
         self._pieces, self._loops = pieces, loops
         ends = list(itertools.accumulate(map(len, pieces.index), initial=0))
-        self._lines, self._joined = [], {}
+        self._lines: list[Lines] = []
+        self._joined: dict[int, Joined] = {}
         for k, (first, last) in enumerate(itertools.pairwise(ends)):
-            parts = (part[first:last].contiguous().numpy() for part in (*pieces.slopes, *pieces.chords))
+            left, right, chord, offset = (_array(part[first:last]) for part in (*pieces.slopes, *pieces.chords))
             paired = np.zeros(last - first, dtype=np.bool_)
             if k in pieces.pairs:
                 pairs = pieces.pairs[k]
                 paired[pairs.members.numpy()] = True
-                quadrant = pairs.corners.sign().to(torch.int8).transpose(1, 2).contiguous().numpy()
-                self._joined[k] = Joined(pairs.members.numpy(), pairs.table.numpy(), quadrant, PAIR.smoothed)
-            self._lines.append(Lines(pieces.index[k].numpy(), pieces.closed[k].numpy(), *parts, paired, first))
+                quadrant = _array(pairs.corners.sign().to(torch.int8).transpose(1, 2))
+                self._joined[k] = Joined(_array(pairs.members), _array(pairs.table), quadrant, PAIR.smoothed)
+            which, closed = _array(pieces.index[k]), _array(pieces.closed[k])
+            self._lines.append(Lines(which, closed, left, right, chord, offset, paired, first))
 
     def bound(
         self,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -177,21 +177,25 @@ class SignDual:
         if self.loops is None or not plain:
             return None
         slopes = self.left, self.right
-        pieces = Pieces(
-            self.relaxation, self.maximum, self.pairs, self.index, self._only_closed, slopes, self.chords()
-        )
+        pieces = Pieces(self.relaxation, self.maximum, self.pairs, self.index, self._only_closed, slopes, self.chords())
         return Passing(pieces, self.loops)
 
     @cached_property
     def begun(self) -> list[SignDual]:
         """For every activation what is needed to bound objectives of its node and nodes before it."""
-        found = []
-        for k, m in enumerate(itertools.accumulate(self.sizes)):
-            parts = (part[:m] for part in (self.lower, self.upper, self.left, self.right))
-            pairs = {j: one for j, one in self.pairs.items() if j <= k}
-            known = self.relaxation, self.index[: k + 1], self.closed[: k + 1], *parts
-            found.append(SignDual(*known, self.planes, self.maximum, pairs, self.loops))
-        return found
+        return [
+            replace(
+                self,
+                index=self.index[: k + 1],
+                closed=self.closed[: k + 1],
+                lower=self.lower[:m],
+                upper=self.upper[:m],
+                left=self.left[:m],
+                right=self.right[:m],
+                pairs={j: one for j, one in self.pairs.items() if j <= k},
+            )
+            for k, m in enumerate(itertools.accumulate(self.sizes))
+        ]
 
     def bound(
         self,
@@ -214,8 +218,7 @@ class SignDual:
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
         stages : where to leave what is still to be bounded before every activation, without an account of rounding
         """
-        wanted = torch.is_grad_enabled() and (alpha.requires_grad or beta.requires_grad or objective.constant.requires_grad)
-        if self.passing is not None and rounding is None and not wanted:
+        if self.passing is not None and rounding is None and not _asks_for_derivatives(objective, alpha, beta):
             return self.passing.bound(objective, side, alpha, beta, stages)
         chord, offset = self.chords()
         sides = Sides.of(side, self.left, self.right)
@@ -292,3 +295,9 @@ class SignDual:
     def _only_closed(self) -> tuple[Tensor, ...]:
         """Slopes of stable features, 0 at unstable ones."""
         return tuple(closed.index_fill(0, which, 0.0) for closed, which in zip(self.closed, self.index, strict=True))
+
+
+def _asks_for_derivatives(objective: Objective, *multipliers: Tensor) -> bool:
+    """Whether PyTorch is to keep what derivatives need."""
+    given = *multipliers, objective.constant, *objective.coefficients.values()
+    return torch.is_grad_enabled() and any(part.requires_grad for part in given)

@@ -103,11 +103,8 @@ def choose_split(
 
     total = look_ahead(usable, bound_halves, tries.at_once, tries.deadline)
     column = total.argmin(1, keepdim=True)
-    place = usable.flatten().cumsum(0).view(usable.shape) - 1
-    halves = tried[0].picked(place.gather(1, column)[usable[:, 0], 0]) if len(tried) == 1 and _is_all(tried[0], usable) else None
+    halves = None
+    if len(tried) == 1 and tried[0].value.shape[1] == int(usable.sum()):
+        place = usable.flatten().cumsum(0).view(usable.shape) - 1
+        halves = tried[0].picked(place.gather(1, column)[usable[:, 0], 0])
     return Chosen(candidates.gather(1, column)[:, 0].to(home), usable[:, 0].to(home), point, halves)
-
-
-def _is_all(tried: Tried, usable: Tensor) -> bool:
-    """Whether all candidates were tried."""
-    return tried.value.shape[1] == int(usable.sum())

@@ -56,8 +56,10 @@ class Tried:
         self._found: list[tuple[Tensor, SignPoint]] = []
         ends = torch.tensor(list(itertools.accumulate(dual.sizes)), device=feature.device)
         own = torch.bucketize(feature, ends, right=True)
-        for k in own.unique().tolist():
+        for k in range(len(ends)):
             mine = (own == k).nonzero()[:, 0]
+            if not len(mine):
+                continue
             point = _halves(dual, whole, k, rows[mine], feature[mine])
             self.value[:, mine] = point.value.view(2, -1)
             self._found.append((mine, point))

@@ -114,7 +114,7 @@ class Rounds:
     def _load(self, deadline: float) -> None:
         """Have the loops compiled, or loaded, where there is time for that to pay."""
         left = deadline - time.monotonic()
-        if self._problem.device.type != "cpu" or left < LOOPS.loading:
+        if torch.device(self._problem.device).type != "cpu" or left < LOOPS.loading:
             return
         loops = sign_loops()
         if loops is not None and (left >= LOOPS.compiling or all(map(is_kept, loops))):
