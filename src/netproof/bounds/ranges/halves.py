@@ -54,7 +54,7 @@ class Tried:
         self.value = whole.point.value.new_empty(2, len(rows))
         #: of rows that are split at the same activation their places, and the bounds of their left, then of their right halves
         self._found: list[tuple[Tensor, SignPoint]] = []
-        ends = torch.tensor(list(itertools.accumulate(dual.sizes)), device=feature.device)
+        ends = torch.tensor(list(itertools.accumulate(dual.sizes))).to(feature.device)
         own = torch.bucketize(feature, ends, right=True)
         for k in range(len(ends)):
             mine = (own == k).nonzero()[:, 0]
@@ -94,7 +94,7 @@ def _halves(dual: SignDual, whole: Whole, k: int, rows: Tensor, feature: Tensor)
     count = len(rows)
     row, at = rows.repeat(2), (torch.arange(2 * count, device=rows.device), feature.repeat(2))
     side = whole.side[row, : len(part)]
-    side[at] = torch.tensor([LEFT, RIGHT], dtype=side.dtype, device=side.device).repeat_interleave(count)
+    side[at] = torch.tensor([LEFT, RIGHT], dtype=side.dtype).repeat_interleave(count).to(side.device)
     alpha, beta = (given.expand(len(whole.side), -1)[row, : len(part)] for given in (whole.alpha, whole.beta))
     beta[at] = 0.0
     return part.bound(whole.stages[stage].take(row), side, alpha, beta)
