@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.joint.pairs import Pairs
 from netproof.bounds.look_ahead import Tries
@@ -25,10 +26,13 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region
+from netproof.conditions.conditions import Conditions
 from netproof.effort.bounding import PAIR
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
+from netproof.search.real import rounds
+from netproof.search.real.problem import Problem
 from soundness.real_networks import random_graph
 
 PLAIN = SignLoops(kernels.hand_on, kernels.hand_back, kernels.join, kernels.join_back)
@@ -253,3 +257,51 @@ def test_pairs_of_any_size(loops: SignLoops, scale: float) -> None:
         mine = torch.from_numpy(passed[:, members.numpy(), i])
         torch.testing.assert_close(mine[~none], expected[i][~none], rtol=1e-3, atol=1e-4)
     assert not passed[:, 3].any()
+
+
+def test_ranges_by_splits_are_those_that_tensors_find(loops: SignLoops) -> None:
+    generator = torch.Generator().manual_seed(4)
+    graph = random_graph(generator, (3, 6, 6, 2), activation=ReLU(), residual=True)
+    center = torch.randn(1, 3, generator=generator).double()
+    region = refine_ranges(graph, box_region(graph, center - 0.5, center + 0.5))
+    found = []
+    for own in (loops, None):
+        refiner = SplitRefiner(graph)
+        refiner.use(own)
+        found.append(refiner.refine(region, 60.0))
+    values = graph.values(center + torch.rand(500, 3, generator=generator).double() - 0.5)
+    narrowed = False
+    for k, i in enumerate(graph.activations):
+        a = values[graph.nodes[i].operands[0]]
+        for one in found:
+            assert bool((one.range_lower[k] <= a).all()) and bool((a <= one.range_upper[k]).all())
+        for one, other, before in zip(
+            *((each.range_lower[k], each.range_upper[k]) for each in (*found, region)), strict=True
+        ):
+            width = region.range_upper[k] - region.range_lower[k]
+            assert bool(((one - other).abs() <= 0.05 * width).all())
+            narrowed |= bool((one != before).any())
+    assert narrowed
+
+
+@pytest.mark.parametrize(
+    ("device", "left", "kept", "used"),
+    [
+        ("cpu", 7.0, True, False),
+        ("cpu", 9.0, True, True),
+        ("cpu", 39.0, False, False),
+        ("cpu", 41.0, False, True),
+        ("cuda", 90.0, True, False),
+    ],
+)
+def test_when_searches_use_them(
+    monkeypatch: pytest.MonkeyPatch, device: str, left: float, kept: bool, used: bool
+) -> None:
+    graph = random_graph(torch.Generator().manual_seed(1), (2, 3, 1), activation=ReLU(), residual=False)
+    constraints = Conditions(graph, torch.ones(1, 1, 1).double(), None, torch.zeros(1, 1).double())
+    search = rounds.Rounds(Problem(graph, constraints, None, 1 << 20, device))
+    monkeypatch.setattr(rounds, "sign_loops", lambda: PLAIN)
+    monkeypatch.setattr(rounds, "is_kept", lambda _: kept)
+    monkeypatch.setattr(rounds.time, "monotonic", lambda: 100.0)
+    search._load(100.0 + left)
+    assert (search._loops is PLAIN) is used
