@@ -12,6 +12,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import evaluate_dual, given
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, is_piecewise_linear
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.halves import Tried, Whole
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -258,15 +259,25 @@ def test_an_objective_that_does_not_depend_on_the_input():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_halves_are_bounded_as_each_would_be(seed):
+@pytest.mark.parametrize("unreached", [False, True])
+def test_halves_are_bounded_as_each_would_be(seed, unreached):
     """Left and right in this order, by the row's own multipliers, and what was asked stays as it is."""
     *_, dual, side, alpha, beta, objective = situation(seed)
-    feature = torch.arange(ROWS) % len(dual)
-    before = side.clone()
-    halves = dual.bound_halves(objective, side, feature, alpha, beta)
-    assert torch.equal(side, before)
+    if unreached:
+        # Nothing arrives at activations: no split changes anything.
+        objective = replace(objective, coefficients={1: objective.coefficients[1]})
+    stages = {}
+    whole = Whole(side, alpha, beta, dual.bound(objective, side, alpha, beta, stages=stages), stages)
+    rows = torch.tensor([3, 0, 1, 4, 2, 0, 1])
+    feature = torch.arange(len(rows)) * 2 % len(dual)
+    before = side.clone(), beta.clone()
+    halves = Tried(dual, whole, rows, feature).value
+    assert torch.equal(side, before[0]) and torch.equal(beta, before[1])
+    own = beta[rows]
+    own[torch.arange(len(rows)), feature] = 0.0
     for half, found in zip((LEFT, RIGHT), halves, strict=True):
-        asked = side.clone()
-        asked[torch.arange(ROWS), feature] = half
-        assert torch.equal(found, dual.bound(objective, asked, alpha, beta).value)
-    assert not torch.equal(*halves)
+        asked = side[rows]
+        asked[torch.arange(len(rows)), feature] = half
+        expected = dual.bound(objective.take(rows), asked, alpha[rows], own).value
+        torch.testing.assert_close(found, expected)
+    assert unreached or not torch.equal(*halves)

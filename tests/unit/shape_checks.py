@@ -27,6 +27,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual, is_piecewise_linear
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.halves import Tried, Whole
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
@@ -174,7 +175,10 @@ def test_what_decides_and_what_makes_ranges_smaller(activation):
         bound = dual.bound(objective, side, choice.alpha, choice.beta, rounding)
         assert bound.value.shape == value.shape == (ROWS,) and len(dual.part(side[0])) == 1
         feature = torch.zeros(ROWS, dtype=torch.int64)
-        assert dual.bound_halves(objective, side, feature, choice.alpha, choice.beta)[0].shape == (ROWS,)
+        stages: dict[int, Objective] = {}
+        point = dual.bound(objective, side, choice.alpha, choice.beta, stages=stages)
+        parts = Whole(side, choice.alpha, choice.beta, point, stages)
+        assert Tried(dual, parts, torch.arange(ROWS), feature).value.shape == (2, ROWS)
         assert len(refine_by_alpha(graph, one, 2, math.inf)) == len(SplitRefiner(graph).refine(one, 0.2)) == 1
 
 

@@ -248,6 +248,7 @@ PINNED = {
         "long_layer_share": 0.25,
         "cell_share": 0.03,
     },
+    "LOOPS": {"loading": 8.0, "compiling": 40.0},
     "SIGN": {
         "root_steps": 40,
         "steps": 2,

@@ -123,6 +123,35 @@ def bound_backwards(
     maximum : of ``v . x + constant`` over the inputs that count, called like a :class:`Maximum`
     condensed : sums, by node, that hand their share to what they are made of, past their activations
     """
+    return _passed(relaxation, objective, activate, (rounding, maximum), condensed)
+
+
+def bound_in_stages(
+    relaxation: Relaxation,
+    objective: Objective,
+    activate: Activate,
+    maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
+) -> tuple[Lines, dict[int, Objective]]:
+    """:func:`bound_backwards`, and what it came down to before every activation that received something, by its number.
+
+    That is an objective, too, of this node and nodes before it: where nothing but multipliers of this activation and those
+    before it change, passing it on is enough. The one given comes last, by the number of activations.
+    """
+    stages = {len(relaxation.graph.activations): objective}
+    lines = _passed(relaxation, objective, activate, (None, maximum), None, stages)
+    return lines, stages
+
+
+def _passed(
+    relaxation: Relaxation,
+    objective: Objective,
+    activate: Activate,
+    means: tuple[Rounding | None, Callable[[Tensor, Tensor, Region], Tensor]],
+    condensed: Mapping[int, Condensed] | None,
+    stages: dict[int, Objective] | None = None,
+) -> Lines:
+    """What bounds in one pass and in stages have in common; ``stages`` are taken down where they are asked for."""
+    rounding, maximum = means
     jumps = condensed or {}
     graph, region = relaxation.graph, relaxation.region
     value = constant = objective.constant
@@ -156,9 +185,13 @@ def bound_backwards(
             weighed = weighed + rounding.weigh(node.operands[0], s)
         return (s,)
 
+    def seen(k: int, received: Mapping[int, Tensor]) -> None:
+        if stages is not None:
+            stages[k] = Objective(dict(received), value)
+
     beside: dict[int, Tensor] = {}
     past = {index: sums.chain.source for index, sums in jumps.items()}
-    v = pass_back(graph, objective.coefficients, hand_on, past, beside)
+    v = pass_back(graph, objective.coefficients, hand_on, past, beside, None if stages is None else seen)
     if v is None:
         # Nothing depends on the input but through ranges that activations have turned into numbers already.
         shape = (max(value.shape[0], len(region)), *value.shape[1:])

@@ -168,6 +168,19 @@ class SignEffort:
 
 
 @dataclass(frozen=True)
+class LoopEffort:
+    """Compiled loops for bounds by signs (:mod:`netproof.bounds.loops`).
+
+    Attributes
+    ----------
+    loading, compiling : seconds that there have to be left for loops that are kept, and for those that have to be compiled first
+    """
+
+    loading: float = 8.0
+    compiling: float = 40.0
+
+
+@dataclass(frozen=True)
 class LeafEffort:
     """Linear programs of leaves (:mod:`netproof.search.real.programs.leaf`).
 
@@ -374,6 +387,7 @@ CHAINS = ChainEffort()
 BOXES = BoxesEffort()
 RANGE = RangeEffort()
 SIGN = SignEffort()
+LOOPS = LoopEffort()
 LEAF = LeafEffort()
 PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()

@@ -16,6 +16,7 @@ def pass_back(
     hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]],
     past: Mapping[int, int] | None = None,
     beside: dict[int, Tensor] | None = None,
+    seen: Callable[[int, Mapping[int, Tensor]], None] | None = None,
 ) -> Tensor | None:
     """Pass coefficients of node values backwards to the input: what every backward pass has in common.
 
@@ -27,6 +28,8 @@ def pass_back(
         received something.
     past : nodes that hand to another one than their operands, one before these
     beside : where ``hand_on`` leaves what else it hands on, by the index of a node before its own; emptied after each call
+    seen : told of every activation that received something, before it hands it on: its number, and what it and nodes before it
+        received so far
 
     Returns
     -------
@@ -38,9 +41,12 @@ def pass_back(
         node = graph.nodes[index]
         if not isinstance(node.operator, Affine):
             k -= 1
-        v = received.pop(index, None)
+        v = received.get(index)
         if v is None:
             continue
+        if seen is not None and not isinstance(node.operator, Affine):
+            seen(k, received)
+        del received[index]
         shares = hand_on(index, k, v)
         del v
         operands = node.operands if past is None or index not in past else (past[index],)

@@ -20,9 +20,10 @@ from netproof.bounds.deciding.pace import Pace
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ends.leaves import Leaves
 from netproof.bounds.look_ahead import Tries
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.effort.bounding import END, SplitEffort
@@ -315,15 +316,17 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        found = self._bound(Leaves.concatenate(halves), effort.steps, target, deadline)
+        found = self._bound(Leaves.concatenate(halves), effort.steps, target, deadline, chosen.halves)
         # Where a half is no better than the whole, it is the multipliers of the whole that show what is known.
         worse = (found.value.view(2, -1) >= whole.value).any(0) & (whole.value < whole.proven)
         if bool(worse.any()):
             found.proven.view(2, -1)[:, worse] = self._proven(whole.take(worse))
         self._open.add(found)
 
-    def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
-        """The same parts with better multipliers, and what float32 makes of them."""
+    def _bound(
+        self, leaves: Leaves, steps: int, target: Tensor, deadline: float, begun: SignPoint | None = None
+    ) -> Leaves:
+        """The same parts with better multipliers, and what float32 makes of them; ``begun`` is what it makes of those they have."""
         self.count += len(leaves)
         owner = leaves.owner
         owner32, goal = self._asked(owner, target)
@@ -333,6 +336,7 @@ class EndSearch:
             leaves.side,
             leaves.choice(),
             Until(steps, -END.margin * float(self._width[owner].median()), deadline),
+            begun,
         )
         # Of what float32 cannot hold float64 may know more.
         guide = (value.double() + goal.cpu().double()).where(torch.isfinite(value), -torch.inf)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netproof.bounds.ends.end_search import EndSearch
 from netproof.bounds.ends.leaves import Leaves
+from netproof.bounds.loops.compiled import SignLoops
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.prefix import Prefix, prefix
 from netproof.bounds.ranges.refine_alpha import BegunEnds
@@ -77,6 +78,7 @@ class SplitRefiner:
         self._layer_share = layer_share
         self._device, self._listen = device, listen
         self._begun: BegunEnds | None = None
+        self._loops: SignLoops | None = None
         better = improvable(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and better[graph.nodes[i].operands[0]]]
@@ -86,6 +88,10 @@ class SplitRefiner:
     def begin_with(self, begun: BegunEnds) -> None:
         """Searches for ends begin with these slopes."""
         self._begun = begun
+
+    def use(self, loops: SignLoops | None) -> None:
+        """Searches that begin from here on compute bounds in float32 by these."""
+        self._loops = loops
 
     def refine(self, region: Region, seconds: float, worth: Sequence[float] | None = None) -> Region:
         """Tighten all ranges, every layer in its share of the time; they are rigorous in real arithmetic.
@@ -146,7 +152,7 @@ class SplitRefiner:
                 return part, search
         part = prefix(self._graph, region, k, which)
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
-        dual = SignDual.of(part.graph, part.region)
+        dual = replace(SignDual.of(part.graph, part.region), loops=self._loops)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
         unstable = [(k, feature[which]) for (k, feature), which in zip(part.kept, dual.index, strict=False)]
         slopes = None if self._begun is None else self._begun.slopes(k, part.feature, unstable)

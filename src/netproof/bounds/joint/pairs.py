@@ -80,7 +80,7 @@ class Pairs:
         ``side`` are the sides that members are split to. None where nothing is split.
         """
         banned = self._banned(side) if bool(side.any()) else None
-        value = _Largest.apply(v, s, self._table, banned)  # type: ignore[no-untyped-call]
+        value = _Largest.apply(v, s, self.table, banned)  # type: ignore[no-untyped-call]
         return value, None if banned is None else banned.all(1).any(0).expand(len(value))
 
     def error(self, v: Float64[Tensor, "B n"], s: Float64[Tensor, "B n"]) -> Float64[Tensor, " B"]:
@@ -90,7 +90,7 @@ class Pairs:
         return 2 * gamma(len(size) + 16) * (v.abs() @ (steep * size) + s.abs() @ size)
 
     @cached_property
-    def _table(self) -> Float[Tensor, "P 4 C"]:
+    def table(self) -> Float[Tensor, "P 4 C"]:
         """What ``v_1, v_2, -s_1, -s_2`` are multiplied with at every corner."""
         left, right = (part.view(2, len(self)).T[:, None] for part in self.slopes)
         image = torch.maximum(left * self.corners, right * self.corners)

@@ -126,9 +126,11 @@ class _HandOn(torch.autograd.Function):
         up = open_v.clamp(min=0)
         down = open_v - up
         rows = max(len(v), len(below))
-        s = (v * upper.closed).expand(rows, -1)
+        s = v * upper.closed
+        if len(s) != rows:
+            s = s.expand(rows, -1).clone()
         above = upper.above if raised is None else upper.above + raised
-        s = s.index_copy(1, upper.which, up * above + down * below + added)
+        s.index_copy_(1, upper.which, (up * above + down * below + added).expand(rows, -1))
         ctx.save_for_backward(up, down, below, above)
         ctx.upper, ctx.shapes = upper, (v.shape, added.shape, () if raised is None else raised.shape)
         ctx.mark_non_differentiable(open_v)

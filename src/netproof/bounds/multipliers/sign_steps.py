@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
@@ -53,25 +54,33 @@ class Choice(Rows):
 
 
 def optimize_signs(
-    dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice, until: Until
+    dual: SignDual,
+    mixed: Mixed,
+    side: Int8[Tensor, "B m"],
+    start: Choice,
+    until: Until,
+    begun: SignPoint | None = None,
 ) -> tuple[Choice, Float[Tensor, " B"]]:
-    """Lower the bounds of a batch by Adam, on the dual's device.
+    """Lower the bounds of a batch by Adam, on the dual's device; ``begun`` are those at the start, where they are known.
 
     Returns the best choice of each row and its bound, ``[B]``, on the device that ``side`` is on.
     """
     home, side, start = side.device, side.to(dual.device), start.to(start.alpha.dtype, dual.device)
     if not start.alpha.shape[1] and start.theta.shape[1] == 1:
         until = replace(until, steps=0)  # there is nothing to choose
-    best, value = minimize(_Signs(dual, mixed, side, start), SIGN_STEPS.rates, until)
+    best, value = minimize(_Signs(dual, mixed, (side, start), begun), SIGN_STEPS.rates, until)
     return Choice(*best).to(value.dtype, home), value.to(home)
 
 
 class _Signs(ByAutograd):
     """``alpha``, ``beta`` and ``theta`` of a choice."""
 
-    def __init__(self, dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice) -> None:
+    def __init__(
+        self, dual: SignDual, mixed: Mixed, parts: tuple[Int8[Tensor, "B m"], Choice], begun: SignPoint | None = None
+    ) -> None:
+        side, start = parts
         super().__init__(start.parts, PAIR.lengths if dual.pairs else SIGN_STEPS.lengths)
-        self._scaled = False
+        self._scaled, self._begun = False, begun
         self._dual, self._mixed, self._side = dual, mixed, side
         self._rows = torch.arange(len(side), device=side.device)
         #: between what beta is kept; at least 0 where nothing is added to slopes
@@ -84,6 +93,20 @@ class _Signs(ByAutograd):
     def needed(self) -> tuple[bool, bool, bool]:
         beta = self._between is not None or bool((self._side != WHOLE).any())
         return True, beta, self.parameters[2].shape[1] > 1
+
+    def bound(self, *, onward: bool) -> Float[Tensor, " B"]:
+        passing = self._dual.passing
+        if passing is None or self.parameters[2].shape[1] > 1:
+            return super().bound(onward=onward)
+        alpha, beta, theta = self.parameters
+        point, self._begun = self._begun, None
+        if point is None or point.handed is None:
+            point = passing.bound(self._mixed(self._rows, torch.ones_like(theta)), self._side, alpha, beta)
+        if not self._scaled:
+            self._scale(point.v)
+        if onward:
+            self._gradient = [*passing.gradient(point, self._side, alpha, beta), None]
+        return point.value
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         alpha, beta, theta = parameters

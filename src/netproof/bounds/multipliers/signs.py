@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Beside, Maximum, bound_backwards, box_maximum
+from netproof.bounds.backward import Beside, Maximum, bound_backwards, bound_in_stages, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.pairs import Pairs
+from netproof.bounds.loops.compiled import SignLoops
+from netproof.bounds.loops.passing import Passing, Pieces
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
 from netproof.bounds.objective import Objective
@@ -66,6 +69,7 @@ class SignDual:
     planes : of unstable features of some activations, in place of their chords
     maximum : over the inputs that count, all of the box by default
     pairs : of unstable features of some activations that are bounded together
+    loops : by which bounds in float32 on the CPU are computed; None for tensors
     """
 
     relaxation: Relaxation
@@ -78,6 +82,7 @@ class SignDual:
     planes: Mapping[int, Planes] = field(default_factory=dict)
     maximum: Maximum = box_maximum
     pairs: Mapping[int, Pairs] = field(default_factory=dict)
+    loops: SignLoops | None = None
 
     @classmethod
     def of(cls, graph: Graph, region: Region, maximum: Maximum = box_maximum) -> SignDual:
@@ -140,6 +145,7 @@ class SignDual:
             {k: planes.to(dtype, target) for k, planes in self.planes.items()},
             self.maximum,
             {k: pairs.to(dtype, target) for k, pairs in self.pairs.items()},
+            self.loops,
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
@@ -164,24 +170,32 @@ class SignDual:
         """CROWN's choice of the lower line, ``[m]``."""
         return torch.where(self.lower + self.upper > 0, self.right, self.left)
 
-    def bound_halves(
-        self,
-        objective: Objective,
-        side: Int8[Tensor, "B m"],
-        feature: Int64[Tensor, " B"],
-        alpha: Float[Tensor, "#B m"],
-        beta: Float[Tensor, "#B m"],
-    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
-        """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
-        values = []
-        at = torch.arange(len(side), device=side.device), feature
-        if self.pairs:
-            beta = beta.expand(len(side), -1).index_put(at, beta.new_zeros(()))
-        for half in (LEFT, RIGHT):
-            halved = side.clone()
-            halved[at] = half
-            values.append(self.bound(objective, halved, alpha, beta).value)
-        return values[0], values[1]
+    @cached_property
+    def passing(self) -> Passing | None:
+        """Bounds by loops; None where it is to be tensors."""
+        plain = self.lower.dtype == torch.float32 and self.device.type == "cpu" and not self.planes and len(self)
+        if self.loops is None or not plain:
+            return None
+        slopes = self.left, self.right
+        pieces = Pieces(self.relaxation, self.maximum, self.pairs, self.index, self._only_closed, slopes, self.chords())
+        return Passing(pieces, self.loops)
+
+    @cached_property
+    def begun(self) -> list[SignDual]:
+        """For every activation what is needed to bound objectives of its node and nodes before it."""
+        return [
+            replace(
+                self,
+                index=self.index[: k + 1],
+                closed=self.closed[: k + 1],
+                lower=self.lower[:m],
+                upper=self.upper[:m],
+                left=self.left[:m],
+                right=self.right[:m],
+                pairs={j: one for j, one in self.pairs.items() if j <= k},
+            )
+            for k, m in enumerate(itertools.accumulate(self.sizes))
+        ]
 
     def bound(
         self,
@@ -190,6 +204,7 @@ class SignDual:
         alpha: Float[Tensor, "#B m"],
         beta: Float[Tensor, "#B m"],
         rounding: Rounding | None = None,
+        stages: dict[int, Objective] | None = None,
     ) -> SignPoint:
         """Bound objectives on parts of the region.
 
@@ -201,7 +216,10 @@ class SignDual:
         beta : ``[B, m]``, of at least 0 where a feature is split; brought there. What is added to the slope of the upper line where
             one that is not belongs to a pair, and used nowhere else
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
+        stages : where to leave what is still to be bounded before every activation, without an account of rounding
         """
+        if self.passing is not None and rounding is None and not _asks_for_derivatives(objective, alpha, beta):
+            return self.passing.bound(objective, side, alpha, beta, stages)
         chord, offset = self.chords()
         sides = Sides.of(side, self.left, self.right)
         above = sides.whole * chord + sides.piece
@@ -233,7 +251,11 @@ class SignDual:
             error = None if rounding is None else planes.error(planed, rounding)
             return s, Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
 
-        lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
+        if stages is None:
+            lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
+        else:
+            lines, found = bound_in_stages(self.relaxation, objective, activate, self.maximum)
+            stages.update(found)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         value = lines.value
         for none in impossible:
@@ -275,10 +297,7 @@ class SignDual:
         return tuple(closed.index_fill(0, which, 0.0) for closed, which in zip(self.closed, self.index, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class SignPoint:
-    """A bound: ``value`` ``[B]``, what arrived at unstable features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
-
-    value: Float[Tensor, " B"]
-    v: Float[Tensor, "#B m"]
-    input_coefficients: Float[Tensor, "#B n"]
+def _asks_for_derivatives(objective: Objective, *multipliers: Tensor) -> bool:
+    """Whether PyTorch is to keep what derivatives need."""
+    given = *multipliers, objective.constant, *objective.coefficients.values()
+    return torch.is_grad_enabled() and any(part.requires_grad for part in given)

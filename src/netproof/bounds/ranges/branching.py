@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.look_ahead import Tries, look_ahead
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.sign_steps import Choice
-from netproof.bounds.multipliers.signs import WHOLE, SignDual, SignPoint
+from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.halves import Tried, Whole
 from netproof.effort.bounding import SCORE
 
 #: the objective of rows (indices), which are where the dual is
@@ -34,24 +36,29 @@ class Chosen(NamedTuple):
     feature : the feature
     splittable : bool, whether there is one
     point : the bounds of the rows before a split, where the dual is
+    halves : bounds of the left, then of the right halves of all splittable rows by the rows' multipliers, where steps on halves can begin
+        with them
     """
 
     feature: Tensor
     splittable: Tensor
     point: SignPoint
+    halves: SignPoint | None = None
 
 
 def candidate_scores(
     dual: SignDual, objective: Objectives, side: Tensor, choice: Choice, width: int
-) -> tuple[Tensor, SignPoint]:
-    """Scores of all features, ``[B, m]``, minus infinity where a feature is split already; and the bounds that they go by.
+) -> tuple[Tensor, SignPoint, dict[int, Objective]]:
+    """Scores of all features, ``[B, m]``, minus infinity where a feature is split already; the bounds that they go by, and their stages.
 
     Where a lower line is 0, nothing arrives at the features that decide whether its feature can be 0 at all. So in rows in which
     fewer than ``width`` features have a gap of their own, lines between the two slopes have a small say, too.
     """
     whole = side == WHOLE
     with torch.no_grad():
-        point = dual.bound(objective(torch.arange(len(side), device=side.device)), side, choice.alpha, choice.beta)
+        stages: dict[int, Objective] = {}
+        every = objective(torch.arange(len(side), device=side.device))
+        point = dual.bound(every, side, choice.alpha, choice.beta, stages=stages)
         score = split_scores(dual, point.v, choice.alpha)
         few = ((score > 0) & whole).sum(1) < whole.sum(1).clamp(max=width)
         row = few.nonzero()[:, 0]
@@ -60,7 +67,7 @@ def candidate_scores(
             between = chord.expand(len(row), -1)
             passed = dual.bound(objective(row), side[row], between, choice.beta[row]).v
             score = score.expand(len(side), -1).index_add(0, row, SCORE.between * split_scores(dual, passed, between))
-    return torch.where(whole, score + 1e-12, -torch.inf), point
+    return torch.where(whole, score + 1e-12, -torch.inf), point, stages
 
 
 def choose_split(
@@ -77,7 +84,7 @@ def choose_split(
     """
     count, home = len(side), side.device
     side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
-    score, point = candidate_scores(dual, objective, side, choice, tries.width)
+    score, point, stages = candidate_scores(dual, objective, side, choice, tries.width)
     if not len(dual):
         nothing = torch.zeros(count, dtype=torch.int64, device=home)
         return Chosen(nothing, nothing.bool(), point)
@@ -86,10 +93,18 @@ def choose_split(
     if best.shape[1] <= 1:
         return Chosen(candidates[:, 0].to(home), usable[:, 0].to(home), point)
 
+    tried: list[Tried] = []
+    whole = Whole(side, choice.alpha, choice.beta, point, stages)
+
     def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        tried = choice.take(row)
-        asked = candidates[row, column]
-        return dual.bound_halves(objective(row), side[row], asked, tried.alpha, tried.beta)
+        with torch.no_grad():
+            tried.append(Tried(dual, whole, row, candidates[row, column]))
+        return tried[-1].value[0], tried[-1].value[1]
 
     total = look_ahead(usable, bound_halves, tries.at_once, tries.deadline)
-    return Chosen(candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home), point)
+    column = total.argmin(1, keepdim=True)
+    halves = None
+    if len(tried) == 1 and tried[0].value.shape[1] == int(usable.sum()):
+        place = usable.flatten().cumsum(0).view(usable.shape) - 1
+        halves = tried[0].picked(place.gather(1, column)[usable[:, 0], 0])
+    return Chosen(candidates.gather(1, column)[:, 0].to(home), usable[:, 0].to(home), point, halves)

@@ -18,9 +18,10 @@ from netproof.bounds.deciding.pace import Pace
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.joint.fitting import Fitted, Fitting
 from netproof.bounds.look_ahead import Tries
+from netproof.bounds.loops.point import SignPoint
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, SignPoint
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import Chosen, choose_split
 from netproof.effort.bounding import PLANE
@@ -203,7 +204,7 @@ class ReluSplit:
             if time.monotonic() >= deadline:
                 self._tree.add(batch)
             elif witness is None:
-                self._bound_parts(self._split(batch, chosen), deadline)
+                self._bound_parts(self._split(batch, chosen), chosen.halves, deadline)
         if witness is not None:
             return self._tree.sat(witness)
         return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
@@ -290,26 +291,27 @@ class ReluSplit:
         """How many there can be in so many seconds from the beginning, of which some are spent."""
         return math.log2(max(self._tree.count / self._pace.rows * seconds / max(spent, 1e-9), 1.0))
 
-    def _bound_parts(self, batch: Open, deadline: float) -> None:
-        """Bound parts of subproblems, and keep those that stay open.
+    def _bound_parts(self, batch: Open, begun: SignPoint | None, deadline: float) -> None:
+        """Bound parts of subproblems, of which the first have bounds to begin with, and keep those that stay open.
 
         A few steps from the multipliers of what a part is of do for a while. What is then missing adds up, and splits do not win it
         back; many steps at once do.
         """
         many = (batch.side != WHOLE).sum(1) % SIGN.polished == 0
         for which, steps in ((many, SIGN.polish), (~many, SIGN.steps)):
-            self._bound(batch.take(which), steps, deadline)
+            known = None if begun is None or len(begun.value) < len(batch) else begun.take(which)
+            self._bound(batch.take(which), steps, deadline, known)
 
-    def _bound(self, batch: Open, steps: int, deadline: float) -> None:
+    def _bound(self, batch: Open, steps: int, deadline: float, begun: SignPoint | None = None) -> None:
         """Bound subproblems, and keep those that stay open."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
             if time.monotonic() >= deadline:
                 self._tree.add(part)
             else:
-                self._bound_part(part, steps, deadline)
+                self._bound_part(part, steps, deadline, None if begun is None else begun.take(rows))
 
-    def _bound_part(self, batch: Open, steps: int, deadline: float) -> None:
+    def _bound_part(self, batch: Open, steps: int, deadline: float, begun: SignPoint | None) -> None:
         self._tree.count += len(batch)
         choice, value = optimize_signs(
             self._dual32,
@@ -317,6 +319,7 @@ class ReluSplit:
             batch.side,
             batch.choice,
             Until(steps, -1e-5, deadline),
+            begun,
         )
         # Of what float32 cannot hold float64 may know more.
         guide = value.double().where(torch.isfinite(value), -torch.inf)

@@ -22,6 +22,7 @@ from netproof.bounds.ends.refine_split import SplitRefiner
 from netproof.bounds.ends.worth import weighed, worth_of_layers
 from netproof.bounds.joint.fitting import Fitting
 from netproof.bounds.joint.pairing import Pairing
+from netproof.bounds.loops.compiled import SignLoops, sign_loops
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
@@ -29,7 +30,8 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
 from netproof.bounds.region import Region
 from netproof.effort.bounding import REFINE
-from netproof.effort.real import PAIRED, PLANED, ROUND, SIGN
+from netproof.effort.real import LOOPS, PAIRED, PLANED, ROUND, SIGN
+from netproof.processes.loops import is_kept
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
@@ -52,6 +54,8 @@ class Rounds:
         self._planes = True
         #: the search with planes or pairs that stood best when it was given up for better ranges, and its case
         self._kept: tuple[ReluSplit, int] | None = None
+        #: by which bounds are computed, once the search grows long
+        self._loops: SignLoops | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -75,6 +79,7 @@ class Rounds:
             # Slopes did not come to all ends in their time. Splits of each would come to fewer, and searches get on without.
             return self._after(found, self._search(region, _left(found), deadline))
         seconds = ROUND.first_round * (time.monotonic() - begun)
+        self._load(deadline)
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
@@ -105,6 +110,15 @@ class Rounds:
         if _is_over(found, deadline) or not kept:
             return found
         return self._after(found, self._go_on(region, _left(found), deadline))
+
+    def _load(self, deadline: float) -> None:
+        """Have the loops compiled, or loaded, where there is time for that to pay."""
+        left = deadline - time.monotonic()
+        if torch.device(self._problem.device).type != "cpu" or left < LOOPS.loading:
+            return
+        loops = sign_loops()
+        if loops is not None and (left >= LOOPS.compiling or all(map(is_kept, loops))):
+            self._loops = loops
 
     def _by_programs(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For small networks: linear programs of all subproblems, to the end."""
@@ -157,12 +171,14 @@ class Rounds:
             listen=None if problem.record is None else problem.record.searched,
         )
         refiner.begin_with(self._begun)
+        refiner.use(self._loops)
         return refiner
 
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Outcome:
         dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
+        dual = replace(dual, loops=self._loops)
         search = ReluSplit(self._problem, dual, rounding, self._solver)
         # Planes and pairs take a second or more for every case.
         if most is not None or len(case) > PLANED.cases:
