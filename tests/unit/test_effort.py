@@ -371,7 +371,7 @@ PINNED = {
         "batch": Budget(64 << 20, least=8),
         "tensors": 6,
     },
-    "PAIRED": {"prospect": 2.0, "promising": 1.25},
+    "PAIRED": {"prospect": 2.0, "promising": 1.25, "hopeless": 4.0},
     "PLANE": {
         "steps": 60,
         "prices": 0.03,

@@ -320,10 +320,12 @@ class PairedEffort:
     prospect : where there will be better ranges, only a search gets them that would need no more than so many times the doublings of
         its subproblems that there is time for
     promising : the search that stood best goes on at once, and not after cells, where it needs no more than so many times the doublings
+    hopeless : it does not go on at all where it needs so many times the doublings
     """
 
     prospect: float = 2.0
     promising: float = 1.25
+    hopeless: float = 4.0
 
 
 @dataclass(frozen=True)

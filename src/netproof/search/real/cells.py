@@ -17,11 +17,12 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ends.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
+from netproof.bounds.loops.compiled import SignLoops
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.region import Region
-from netproof.effort.real import CELL
+from netproof.effort.real import CELL, ROUND
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
@@ -62,10 +63,12 @@ class Cells(Rows):
 
 
 class CellSearch:
-    """Depth-first search over cells for one query; ``solver`` is for leaves, where other searches have one already."""
+    """Depth-first search over cells for one query; ``solver`` is for leaves, where other searches have one already, and ``loops``
+    are what bounds in float32 are computed by, None for tensors."""
 
-    def __init__(self, problem: Problem, solver: HighsProcess | None = None) -> None:
+    def __init__(self, problem: Problem, solver: HighsProcess | None = None, loops: SignLoops | None = None) -> None:
         self._problem = problem
+        self._loops = loops
         self._record = problem.record
         self._solver = solver or leaf_solver(problem.memory)
         self._tree: DepthFirst[Cells] = DepthFirst(problem.memory, problem.record)
@@ -111,6 +114,7 @@ class CellSearch:
         refiner = SplitRefiner(
             self._problem.graph, sides, memory=self._problem.memory // 2, device=self._problem.device
         )
+        refiner.use(self._loops)
         refined = refiner.refine(cell.region, min(seconds, left)) if sides else cell.region
         nodes = None if cell.node is None else cell.node[cell.cases]
         if self._record is not None and nodes is not None and sides:
@@ -138,13 +142,29 @@ class CellSearch:
         self._tree.add(halves)
         if len(halves):
             return None
-        # All that is left for this cell is its search, for as long as it takes.
-        found = self._search(smaller, deadline, math.inf)
+        found = self._to_the_end(smaller, refiner, seconds, deadline)
         return None if found.verdict is Verdict.UNSAT else replace(found, left=smaller.case)
+
+    def _to_the_end(self, cell: Cells, refiner: SplitRefiner, seconds: float, deadline: float) -> Outcome:
+        """Ranges of a cell of which no split promises anything, each round longer than the one before, with searches after them;
+        and at last a search for as long as it takes."""
+        while True:
+            seconds *= ROUND.round_growth
+            if self._record is not None or seconds > ROUND.falling_share * (deadline - time.monotonic()):
+                return self._search(cell, deadline, math.inf)
+            refined = refiner.refine(cell.region, seconds)
+            if is_empty_cell(refined, self._sides(cell)):
+                return Outcome(Verdict.UNSAT, self._tree.count)
+            found = self._search(replace(cell, region=refined), deadline, CELL.search_share * seconds)
+            if found.left is None or time.monotonic() >= deadline:
+                return found
+            cases = torch.zeros_like(cell.cases)
+            cases[0, found.left] = True
+            cell = replace(cell, cases=cases, region=refined)
 
     def _search(self, cell: Cells, deadline: float, grace: float) -> Outcome:
         """A search on one cell; what it ends with counts all subproblems so far."""
-        dual = SignDual.of(self._problem.graph, cell.region)
+        dual = replace(SignDual.of(self._problem.graph, cell.region), loops=self._loops)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, cell.region), self._solver)
         node = None if cell.node is None else cell.node[0, cell.case]
         found = search.run(cell.case, deadline, cell=sides_of(dual, self._sides(cell)), grace=grace, node=node)

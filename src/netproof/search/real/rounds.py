@@ -85,6 +85,8 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
         if _is_over(found, deadline):
             return found
+        if seconds > ROUND.begin_share * (deadline - time.monotonic()):
+            return self._long_round(region, found, deadline)
         refiner = self._refiner(REFINE.layer_share)
         share = ROUND.begin_share
         while seconds <= share * (deadline - time.monotonic()):
@@ -100,11 +102,11 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
-        kept = self._kept is not None
-        if self._kept is not None and self._kept[0].prospect(deadline) < PAIRED.promising:
+        prospect = math.inf if self._kept is None else self._kept[0].prospect(deadline)
+        if prospect < PAIRED.promising:
             return self._after(found, self._go_on(region, _left(found), deadline))
-        left = deadline - time.monotonic()
-        cells = CellSearch(self._problem, self._solver)
+        left, kept = deadline - time.monotonic(), prospect < PAIRED.hopeless
+        cells = CellSearch(self._problem, self._solver, self._loops)
         trial = PLANED.trial * left if kept else math.inf
         found = self._after(found, cells.run(region, _left(found), ROUND.cell_share * left, deadline, trial))
         if _is_over(found, deadline) or not kept:
@@ -134,6 +136,11 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.grace_share * left))
         if _is_over(found, deadline):
             return found
+        return self._long_round(region, found, deadline)
+
+    def _long_round(self, region: Region, found: Outcome, deadline: float) -> Outcome:
+        """One long round, and a search for the rest of the time."""
+        left = deadline - time.monotonic()
         share = PLANED.long_share if self._planes and self._kept is not None else ROUND.long_share
         worth = self._worth(region, _left(found), time.monotonic() + ROUND.grace_share * left)
         seconds = share * (deadline - time.monotonic())
