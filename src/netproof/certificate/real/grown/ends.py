@@ -57,7 +57,8 @@ def add_divided(maker: Maker, cells: Cells, ends: Sequence[DividedEnd], arrays: 
 def _lemma(maker: Maker, cells: Cells, end: DividedEnd, cost: float) -> Lemma | None:
     """What an end's parts should show; None where it is not worth it."""
     low, high = float(cells.low[end.k][0, end.feature]), float(cells.high[end.k][0, end.feature])
-    if not low < 0 < high or not math.isfinite(end.bound):
+    # Of a feature that is never positive nothing else matters.
+    if not (low < high and high > 0 and math.isfinite(end.bound)):
         return None
     width, known = high - low, high if end.upper else -low
     bound = end.bound + cost * width
