@@ -170,6 +170,44 @@ def test_cells_are_given_up_where_they_close_too_little_of_the_region(monkeypatc
         assert found.left is not None and found.left.tolist() == [0]
 
 
+@pytest.mark.parametrize("ends", ["at a limit", "stuck", "stuck, and is given up"])
+def test_no_case_of_any_cell_is_forgotten(ends, monkeypatch):
+    """One cell ends without an answer about the second case; of another one the first case is still open."""
+    _, graph, region = prepared(4, (3, 6, 6, 6, 2), 2.0)
+    conditions = [Conjunction(double([[1.0, 0.0]]), double([threshold])) for threshold in (0.0, 1.0)]
+    search = CellSearch(Problem(graph, Conditions.of(graph, conditions), None, 1 << 28))
+    halves, searched = search._halves, []
+
+    def once(cell):
+        return halves(cell) if not len(searched) else cell.take(torch.zeros(0, dtype=torch.int64))
+
+    def searching(cell, deadline, grace):
+        searched.append(cell.case.tolist())
+        if len(searched) > 2:
+            return Outcome(Verdict.UNSAT, 3)
+        left = None if ends.startswith("stuck") and len(searched) == 2 else torch.tensor([1])
+        return Outcome(Verdict.UNKNOWN, 2, bound=1.0, reason="no more memory", left=left)
+
+    def now():
+        return 100.0 + len(searched)
+
+    monkeypatch.setattr(cells_, "time", SimpleNamespace(monotonic=now))
+    monkeypatch.setattr("netproof.processes.clock.now", now)
+    monkeypatch.setattr(search, "_halves", once)
+    monkeypatch.setattr(search, "_search", searching)
+    # Half of the region in more than half of the time is too little.
+    trial, deadline = (1.5, 103.5) if ends.endswith("given up") else (math.inf, 160.0)
+    found = search.run(region, torch.tensor([0, 1]), 20.0, deadline, trial)
+    assert searched[:2] == [[0, 1], [1]]
+    assert found.verdict is Verdict.UNKNOWN
+    if ends == "stuck":
+        # Nothing else is open: there is nothing that more time would give.
+        assert found.left is None and found.reason == "no more memory" and searched[2] == [0, 1]
+    else:
+        assert found.left.tolist() == [0, 1]
+        assert len(searched) == 2
+
+
 @pytest.mark.parametrize("in_time", [True, False])
 def test_ends_are_split_only_where_slopes_came_to_all_of_them(in_time, monkeypatch):
     """On large networks slopes use up their time on the first layers; a round of splits would come to less."""

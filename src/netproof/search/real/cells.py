@@ -33,6 +33,8 @@ from netproof.search.real.relu_split import ReluSplit, sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess
 
+_STUCK = "a cell stays open"
+
 
 @dataclass(frozen=True, eq=False)
 class Cells(Rows):
@@ -71,7 +73,7 @@ class CellSearch:
         self._loops = loops
         self._record = problem.record
         self._solver = solver or leaf_solver(problem.memory)
-        self._tree: DepthFirst[Cells] = DepthFirst(problem.memory, problem.record)
+        self._tree: DepthFirst[Cells] = DepthFirst(problem.memory, problem.record, stuck=_STUCK)
         #: a search that ended with a leaf that stays open whatever is done; a witness may be elsewhere
         self._stuck: Outcome | None = None
         sizes = [problem.graph.nodes[i].size for i in problem.graph.activations]
@@ -103,7 +105,8 @@ class CellSearch:
             return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
 
         found = self._tree.search(lambda cell: self._step(cell, seconds, deadline), 1, deadline, judge)
-        if found.verdict is Verdict.UNSAT and self._stuck is not None:
+        if found.reason == _STUCK:
+            assert self._stuck is not None
             return replace(self._stuck, subproblems=found.subproblems)
         return found
 
@@ -132,7 +135,7 @@ class CellSearch:
         if found.verdict is Verdict.SAT:
             return found
         if found.left is None:
-            self._stuck = found
+            self._put_aside(cell, found)
             return None
         assert found.bound is not None
         cases = torch.zeros_like(cell.cases)
@@ -143,7 +146,19 @@ class CellSearch:
         if len(halves):
             return None
         found = self._to_the_end(smaller, refiner, seconds, deadline)
-        return None if found.verdict is Verdict.UNSAT else replace(found, left=smaller.case)
+        if found.verdict in (Verdict.SAT, Verdict.UNSAT):
+            return None if found.verdict is Verdict.UNSAT else found
+        if found.left is None:
+            self._put_aside(smaller, found)
+            return None
+        # Other cells may have other cases: all that is open is left, and not what is open here alone.
+        self._tree.add(smaller)
+        return self._tree.undecided(found.verdict, found.reason)
+
+    def _put_aside(self, cell: Cells, found: Outcome) -> None:
+        """Remember a cell that stays open whatever is done, and its cases, of which nothing is refuted."""
+        self._stuck = found
+        self._tree.put_aside(cell.case, cell.value)
 
     def _to_the_end(self, cell: Cells, refiner: SplitRefiner, seconds: float, deadline: float) -> Outcome:
         """Ranges of a cell of which no split promises anything, each round longer than the one before, with searches after them;
