@@ -91,13 +91,13 @@ class Passing:
     ) -> SignPoint:
         """Bound objectives on parts of the region, as :meth:`netproof.bounds.multipliers.signs.SignDual.bound` does."""
         graph, count = self._pieces.relaxation.graph, max(len(objective), len(side), len(alpha), len(beta))
-        arrived, handed = torch.zeros(2, count, side.shape[1]).unbind(0)
+        arrived, handed = torch.zeros(2, count, side.shape[1], dtype=torch.float32).unbind(0)
         rows = _rows(count, (side, alpha, beta, arrived, handed))
 
         def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
             if not len(self._lines[k].which):
                 return v * self._pieces.closed[k], None
-            value, s = np.zeros(count), torch.empty(count, v.shape[1])
+            value, s = np.zeros(count), torch.empty(count, v.shape[1], dtype=torch.float32)
             self._loops.hand_on(_array(v.expand(count, -1)), rows, self._lines[k], s.numpy(), value)
             if k in self._joined:
                 self._loops.join(rows, self._lines[k], self._joined[k], value, _block(self._joined[k]))
@@ -117,7 +117,7 @@ class Passing:
         pieces, count = self._pieces, len(side)
         graph, region = pieces.relaxation.graph, pieces.relaxation.region
         rows = _rows(count, (side, alpha, beta, point.v, point.handed))
-        found = torch.zeros(2, *side.shape)
+        found = torch.zeros(2, *side.shape, dtype=torch.float32)
         if pieces.maximum is box_maximum:
             center, radius = halves(region.lower, region.upper)
             x = torch.addcmul(center, point.input_coefficients.sign(), radius)
@@ -137,7 +137,7 @@ class Passing:
         lines = self._lines[k]
         if not len(lines.which):
             return z * self._pieces.closed[k]
-        image = torch.empty(z.shape)
+        image = torch.empty(z.shape, dtype=torch.float32)
         passed = np.zeros((len(z), len(lines.which), 2) if k in self._joined else (0, 0, 2), dtype=np.float32)
         if k in self._joined:
             self._loops.join_back(rows, lines, self._joined[k], passed, _block(self._joined[k]))
