@@ -148,6 +148,7 @@ WAYS: dict[str, Way] = {
     # kernels
     "all proven at once": Way(_all_proven, (SIGNS, RESIDUAL)),
     "PyTorch's adjoints": Way(_adjoints_by_pytorch, (SIGNS, RESIDUAL)),
+    "no compiled loops": Way(lambda: [(rounds, "sign_loops", lambda: None)], (SIGNS, RESIDUAL)),
     # boxes
     "no linear forms": Way(_no_forms, (FEW, MANY)),
     "no ranges by CROWN in boxes": Way(

@@ -152,7 +152,7 @@ class SplitRefiner:
                 return part, search
         part = prefix(self._graph, region, k, which)
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
-        dual = replace(SignDual.of(part.graph, part.region), loops=self._loops)
+        dual = SignDual.of(part.graph, part.region, loops=self._loops)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
         unstable = [(k, feature[which]) for (k, feature), which in zip(part.kept, dual.index, strict=False)]
         slopes = None if self._begun is None else self._begun.slopes(k, part.feature, unstable)

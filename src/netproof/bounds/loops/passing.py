@@ -119,6 +119,7 @@ class Passing:
         rows = _rows(count, (side, alpha, beta, point.v, point.handed))
         found = torch.zeros(2, *side.shape, dtype=torch.float32)
         if pieces.maximum is box_maximum:
+            # Where a coefficient is 0 the derivative is that of tensors, by the centre, and not by a corner.
             center, radius = halves(region.lower, region.upper)
             x = torch.addcmul(center, point.input_coefficients.sign(), radius)
         else:

@@ -85,7 +85,9 @@ class SignDual:
     loops: SignLoops | None = None
 
     @classmethod
-    def of(cls, graph: Graph, region: Region, maximum: Maximum = box_maximum) -> SignDual:
+    def of(
+        cls, graph: Graph, region: Region, maximum: Maximum = box_maximum, loops: SignLoops | None = None
+    ) -> SignDual:
         """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
         index, closed, lower, upper, left, right = [], [], [], [], [], []
         for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
@@ -105,7 +107,7 @@ class SignDual:
 
         relaxation = Relaxation(graph, region)
         known = tuple(index), tuple(closed), whole(lower), whole(upper), whole(left), whole(right)
-        return cls(relaxation, *known, maximum=maximum)
+        return cls(relaxation, *known, maximum=maximum, loops=loops)
 
     def __len__(self) -> int:
         return self.lower.shape[0]

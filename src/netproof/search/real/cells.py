@@ -130,35 +130,37 @@ class CellSearch:
         cell = replace(cell, region=refined)
         until = min(deadline, time.monotonic() + CELL.longest_search * seconds)
         found = self._search(cell, until, CELL.search_share * seconds)
-        if found.verdict is Verdict.UNSAT:
-            return None
-        if found.verdict is Verdict.SAT:
-            return found
-        if found.left is None:
-            self._put_aside(cell, found)
-            return None
-        assert found.bound is not None
+        if not found.verdict.decided and found.left is not None:
+            cell = self._left(cell, found)
+            halves = self._halves(cell)
+            self._tree.add(halves)
+            if len(halves):
+                return None
+            found = self._to_the_end(cell, refiner, seconds, deadline)
+        return self._ended(cell, found)
+
+    @staticmethod
+    def _left(cell: Cells, found: Outcome) -> Cells:
+        """The cell with the cases that a search of it left open."""
+        assert found.left is not None and found.bound is not None
         cases = torch.zeros_like(cell.cases)
         cases[0, found.left] = True
-        smaller = replace(cell, cases=cases, value=torch.full_like(cell.value, found.bound))
-        halves = self._halves(smaller)
-        self._tree.add(halves)
-        if len(halves):
+        return replace(cell, cases=cases, value=torch.full_like(cell.value, found.bound))
+
+    def _ended(self, cell: Cells, found: Outcome) -> Outcome | None:
+        """How the search of all cells ends with that of one cell, of which nothing is left to split; None where it goes on."""
+        if found.verdict is Verdict.SAT:
+            return found
+        if found.verdict is Verdict.UNSAT:
             return None
-        found = self._to_the_end(smaller, refiner, seconds, deadline)
-        if found.verdict in (Verdict.SAT, Verdict.UNSAT):
-            return None if found.verdict is Verdict.UNSAT else found
         if found.left is None:
-            self._put_aside(smaller, found)
+            # The cell stays open whatever is done, and so do its cases.
+            self._stuck = found
+            self._tree.put_aside(cell.case, cell.value)
             return None
         # Other cells may have other cases: all that is open is left, and not what is open here alone.
-        self._tree.add(smaller)
+        self._tree.add(cell)
         return self._tree.undecided(found.verdict, found.reason)
-
-    def _put_aside(self, cell: Cells, found: Outcome) -> None:
-        """Remember a cell that stays open whatever is done, and its cases, of which nothing is refuted."""
-        self._stuck = found
-        self._tree.put_aside(cell.case, cell.value)
 
     def _to_the_end(self, cell: Cells, refiner: SplitRefiner, seconds: float, deadline: float) -> Outcome:
         """Ranges of a cell of which no split promises anything, each round longer than the one before, with searches after them;
@@ -173,13 +175,11 @@ class CellSearch:
             found = self._search(replace(cell, region=refined), deadline, CELL.search_share * seconds)
             if found.left is None or time.monotonic() >= deadline:
                 return found
-            cases = torch.zeros_like(cell.cases)
-            cases[0, found.left] = True
-            cell = replace(cell, cases=cases, region=refined)
+            cell = replace(self._left(cell, found), region=refined)
 
     def _search(self, cell: Cells, deadline: float, grace: float) -> Outcome:
         """A search on one cell; what it ends with counts all subproblems so far."""
-        dual = replace(SignDual.of(self._problem.graph, cell.region), loops=self._loops)
+        dual = SignDual.of(self._problem.graph, cell.region, loops=self._loops)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, cell.region), self._solver)
         node = None if cell.node is None else cell.node[0, cell.case]
         found = search.run(cell.case, deadline, cell=sides_of(dual, self._sides(cell)), grace=grace, node=node)

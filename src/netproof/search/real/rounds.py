@@ -184,8 +184,8 @@ class Rounds:
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Outcome:
-        dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
-        dual = replace(dual, loops=self._loops)
+        graph = self._problem.graph
+        dual, rounding = SignDual.of(graph, region, loops=self._loops), Rounding.of(graph, region)
         search = ReluSplit(self._problem, dual, rounding, self._solver)
         # Planes and pairs take a second or more for every case.
         if most is not None or len(case) > PLANED.cases:
