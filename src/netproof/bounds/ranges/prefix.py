@@ -21,12 +21,14 @@ class Prefix:
     region : of one row, in terms of the smaller graph
     feature : ``[n]``, the original indices of the output's features
     kept : per activation its number in the whole graph, and the original indices of its features
+    inputs : ``[n_input]``, the original indices of the input's features
     """
 
     graph: Graph
     region: Region
     feature: Tensor
     kept: tuple[tuple[int, Tensor], ...]
+    inputs: Tensor
 
 
 def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
@@ -42,4 +44,4 @@ def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
         idle[i] = nothing
     part = crop(graph, graph.nodes[graph.activations[k]].operands[0], feature, idle)
     kept = tuple((number, part.features[i]) for number, i in zip(part.activations, part.graph.activations, strict=True))
-    return Prefix(part.graph, region.part(part), part.features[-1], kept)
+    return Prefix(part.graph, region.part(part), part.features[-1], kept, part.features[0])

@@ -36,6 +36,7 @@ from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
 from netproof.search.real.cells import CellSearch
+from netproof.search.real.interpolants.search import InterpolantSearch
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs.leaf import leaf_solver
 from netproof.search.real.programs.split import ProgramSplit
@@ -82,26 +83,28 @@ class Rounds:
         self._load(deadline)
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
-        found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
+        found = self._searched(region, found, deadline, ROUND.search_share * seconds)
         if _is_over(found, deadline):
             return found
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._long_round(region, found, deadline)
         refiner = self._refiner(REFINE.layer_share)
-        share = ROUND.begin_share
-        while seconds <= share * (deadline - time.monotonic()):
+        longest = ROUND.begin_share * (deadline - time.monotonic())
+        while seconds <= longest:
             before = _looseness(region)
             region = refiner.refine(region, seconds)
             self._take_down(region, Means.SPLITS)
             bound = found.bound
-            found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
+            found = self._searched(region, found, deadline, ROUND.search_share * seconds)
             if _is_over(found, deadline):
                 return found
             if _looseness(region) > ROUND.worthwhile * before:
                 break
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
-            seconds *= ROUND.round_growth
+            longest = share * (deadline - time.monotonic())
+            # Where more ranges are what counts, a shorter round is better than none.
+            seconds = max(seconds, min(ROUND.round_growth * seconds, longest if falling else math.inf))
         prospect = math.inf if self._kept is None else self._kept[0].prospect(deadline)
         if prospect < PAIRED.promising:
             return self._after(found, self._go_on(region, _left(found), deadline))
@@ -130,6 +133,22 @@ class Rounds:
         search = ProgramSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return self._after(found, search.run(_left(found), deadline))
 
+    def _searched(self, region: Region, found: Outcome, deadline: float, grace: float) -> Outcome:
+        """A search for what is open, and one by halves for what is open after that, with this time of grace each."""
+        found = self._after(found, self._search(region, _left(found), deadline, grace=grace))
+        return found if _is_over(found, deadline) else self._by_halves(region, found, deadline, grace)
+
+    def _by_halves(self, region: Region, found: Outcome, deadline: float, grace: float) -> Outcome:
+        """What is open, before and behind a layer of few neurons, if there is one; not where it is recorded, since no certificate says so."""
+        if self._problem.record is not None:
+            return found
+        halves = InterpolantSearch(self._problem, region, self._solver, self._loops)
+        left = halves.run(_left(found), deadline, grace)
+        count = found.subproblems + left.subproblems
+        if left.verdict is Verdict.UNSAT:
+            return Outcome(Verdict.UNSAT, count)
+        return replace(found, subproblems=count, left=left.left)
+
     def _in_one_round(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""
         left = deadline - time.monotonic()
@@ -146,7 +165,8 @@ class Rounds:
         seconds = share * (deadline - time.monotonic())
         region = self._refiner(ROUND.long_layer_share).refine(region, seconds, worth)
         self._take_down(region, Means.SPLITS)
-        return self._after(found, self._search(region, _left(found), deadline))
+        found = self._by_halves(region, found, deadline, ROUND.grace_share * (deadline - time.monotonic()))
+        return found if _is_over(found, deadline) else self._after(found, self._search(region, _left(found), deadline))
 
     def _sloped(self, ends: SlopedEnds) -> None:
         """Ends of ranges were bounded by slopes."""
