@@ -351,17 +351,17 @@ class InterpolantEffort:
     ----------
     features, layers : a layer has at most so many features that are not off; so many such layers, the narrowest
     points, steps : of the region, and as many corners; steps for what linear forms leave open beyond them
-    boxes, patience, gain, most_boxes, plenty : so many boxes of values are bounded, and more as long as with so many times of them the gap grows
-        by so much, up to the most; and a gap that is wide enough
+    boxes, patience, gain, most_boxes, plenty : for every case so many boxes of values are bounded, and more as long as with so many
+        times of them the gap grows by so much, up to the most; and a gap that is wide enough
     binding : boxes whose least value is within this part of the gap of the least of all are halved
-    programs, corners, tolerance : linear programs for one half-space, corners that come in with each, and what is left out of it in parts of the gap
+    programs, corners, tolerance : linear programs for one half-space, corners that come in with each, and what may be left out of
+        it before the last, in parts of the gap
     least_gap, widest, least_reach : gaps that are asked for, and what ranges leave open at the least, in parts of their width
     digits, least_weight : of coefficients, and below which part of the largest they are 0
     parting : the share of a search's time of grace that a half-space may take
     together : cases are asked for by one half-space, and layers further behind left alone, where no more than this share is open
-    asked : so many subproblems of a search for all cases say that each for itself is not to be asked for as well
-    hopeless, attempts, promising : the largest share of the way to a root's bound above 0; half-spaces for one case; and a search goes on to
-        its end where it needs no more than so many times the doublings of its subproblems that there is time for
+    hopeless, attempts, promising : the largest share of the way to a root's bound that is above 0; half-spaces for one case; and a
+        search goes on to its end where it needs no more than so many times the doublings of its subproblems that there is time for
     """
 
     features: int = 64
@@ -384,7 +384,6 @@ class InterpolantEffort:
     least_weight: float = 1e-4
     parting: float = 0.1
     together: float = 0.6
-    asked: int = 8
     hopeless: float = 0.97
     attempts: int = 4
     promising: float = 1.0

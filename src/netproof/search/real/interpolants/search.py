@@ -106,7 +106,7 @@ class InterpolantSearch:
         count, left = 0, case
         if len(case) > 1:
             found = self._refuted(case, deadline, grace, INTERPOLANT.together)
-            if found.verdict is Verdict.UNSAT or found.subproblems > INTERPOLANT.asked:
+            if found.verdict is Verdict.UNSAT:
                 return found
             count = found.subproblems
         while len(left):
