@@ -86,7 +86,8 @@ class PlaneEffort:
 
     Attributes
     ----------
-    steps : on prices, at the root of a search and whenever they are chosen anew
+    steps, trial : on prices, at the root of a search and whenever they are chosen anew; after so many at the root planes have to be better
+        than chords for there to be more
     prices : length of the first step of prices
     rates : of the steps
     worth : the share of a root's bound that planes have to take off to be used
@@ -97,6 +98,7 @@ class PlaneEffort:
     """
 
     steps: int = 60
+    trial: int = 20
     prices: float = 0.03
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
     worth: float = 0.002
@@ -106,6 +108,22 @@ class PlaneEffort:
     largest: int = 1 << 23
     entries: int = 1 << 20
     rows: int = 256
+
+
+@dataclass(frozen=True)
+class GivenEffort:
+    """Ranges where a case holds (:mod:`netproof.bounds.ranges.given`).
+
+    Attributes
+    ----------
+    passes, gain : over the last activation, as long as each takes this share off the root's bound
+    rounds, steps : of each pass, and steps on multipliers for all ends in each
+    """
+
+    passes: int = 2
+    gain: float = 0.01
+    rounds: int = 3
+    steps: int = 10
 
 
 @dataclass(frozen=True)
@@ -349,6 +367,7 @@ RANGE_STEPS = RangeStepEffort()
 LINE_STEPS = LineStepEffort()
 SIGN_STEPS = SignStepEffort()
 PLANE = PlaneEffort()
+GIVEN = GivenEffort()
 PAIR = PairEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()

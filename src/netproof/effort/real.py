@@ -269,6 +269,7 @@ class RoundEffort:
         many times as long as the one before it
     begin_share, round_share, falling_share, falling : a round's largest share: to begin with, later, and where the bound falls
         to this part of itself each time
+    shortest : a further round may be shorter than that, down to this part of the one before it, where the bound falls so far
     worthwhile : the last round is the one after which more than this share is left of the gaps before it
     search_share : the time of grace of a search after a round against that of the round
     grace_share, long_share, long_layer_share : where a first round would be too long: the time of grace of a search, then the
@@ -285,6 +286,7 @@ class RoundEffort:
     round_share: float = 0.12
     falling_share: float = 0.4
     falling: float = 0.5
+    shortest: float = 0.33
     worthwhile: float = 0.85
     search_share: float = 0.5
     grace_share: float = 0.05
@@ -323,7 +325,7 @@ class PairedEffort:
     hopeless : it does not go on at all where it needs so many times the doublings
     """
 
-    prospect: float = 2.0
+    prospect: float = 1.4
     promising: float = 1.25
     hopeless: float = 4.0
 
@@ -360,8 +362,7 @@ class InterpolantEffort:
     digits, least_weight : of coefficients, and below which part of the largest they are 0
     parting : the share of a search's time of grace that a half-space may take
     together : cases are asked for by one half-space, and layers further behind left alone, where no more than this share is open
-    hopeless, attempts, promising : the largest share of the way to a root's bound that is above 0; half-spaces for one case; and a
-        search goes on to its end where it needs no more than so many times the doublings of its subproblems that there is time for
+    hopeless, attempts : the largest share of the way to a root's bound that is above 0, and half-spaces for one case
     """
 
     features: int = 64
@@ -386,7 +387,6 @@ class InterpolantEffort:
     together: float = 0.6
     hopeless: float = 0.97
     attempts: int = 4
-    promising: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,11 @@ class Fitting:
         """:meth:`netproof.bounds.multipliers.prices.Pricing.fit`, None where planes take too little off."""
         if self._pricing is None:
             return None
-        dual = self._pricing.fit(mixed, parts.side, parts.choice, until)
+        part = mixed, parts.side, parts.choice, until
+        if self._pricing.gain is None and not self._pricing.promises(*part):
+            self._pricing = None
+            return None
+        dual = self._pricing.fit(*part)
         if self._pricing.gain is not None and self._pricing.gain < PLANE.worth:
             self._pricing = None
             return None

@@ -60,8 +60,7 @@ class Pricing:
         side : the parts
         start : multipliers of theirs to begin with
         """
-        run = _Prices(self._dual32, mixed, side, start, self._layers, self._prices)
-        found, _ = minimize(run, PLANE.rates, until)
+        found, _ = minimize(self._run(mixed, side, start), PLANE.rates, until)
         self._prices = found[3:]
         planes = {}
         for place, (k, made) in enumerate(self._made.items()):
@@ -74,6 +73,17 @@ class Pricing:
             own = Choice(*(part.view(len(side), -1) for part in found[:3]))
             self.gain = self._gained(dual, mixed, side, (start, own), until)
         return dual
+
+    def _run(self, mixed: Mixed, side: Tensor, start: Choice) -> _Prices:
+        """From the prices of the time before."""
+        return _Prices(self._dual32, mixed, side, start, self._layers, self._prices)
+
+    def promises(self, mixed: Mixed, side: Tensor, start: Choice, until: Until) -> bool:
+        """Whether planes are better than chords after a few steps: first ones lose, and where the loss is not won back soon it never is."""
+        until = replace(until, steps=min(until.steps, PLANE.trial))
+        planes = minimize(self._run(mixed, side, start), PLANE.rates, until)[1]
+        chords = optimize_signs(self._dual32, mixed, side, start.to(torch.float32), until)[1]
+        return float(planes.sum()) < float(chords.clamp(min=0).sum())
 
     def _gained(self, dual: SignDual, mixed: Mixed, side: Tensor, starts: tuple[Choice, Choice], until: Until) -> float:
         """What planes take off bounds by chords, each with slopes of their own: steps on prices leave slopes behind."""

@@ -25,11 +25,13 @@ from netproof.bounds.joint.pairing import Pairing
 from netproof.bounds.loops.compiled import SignLoops, sign_loops
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.prices import Pricing
+from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.given import Given, ranges_given
 from netproof.bounds.ranges.refine_alpha import BegunEnds, SlopedEnds, refine_by_alpha
 from netproof.bounds.region import Region
-from netproof.effort.bounding import REFINE
+from netproof.effort.bounding import GIVEN, REFINE
 from netproof.effort.real import LOOPS, PAIRED, PLANED, ROUND, SIGN
 from netproof.processes.loops import is_kept
 from netproof.query import Verdict
@@ -55,6 +57,8 @@ class Rounds:
         self._planes = True
         #: the search with planes or pairs that stood best when it was given up for better ranges, and its case
         self._kept: tuple[ReluSplit, int] | None = None
+        #: whether there are layers of few neurons, before and behind which cases are asked for
+        self._is_halved = False
         #: by which bounds are computed, once the search grows long
         self._loops: SignLoops | None = None
 
@@ -91,20 +95,22 @@ class Rounds:
         refiner = self._refiner(REFINE.layer_share)
         longest = ROUND.begin_share * (deadline - time.monotonic())
         while seconds <= longest:
-            before = _looseness(region)
+            loose = _looseness(region)
             region = refiner.refine(region, seconds)
             self._take_down(region, Means.SPLITS)
             bound = found.bound
             found = self._searched(region, found, deadline, ROUND.search_share * seconds)
             if _is_over(found, deadline):
                 return found
-            if _looseness(region) > ROUND.worthwhile * before:
+            if _looseness(region) > ROUND.worthwhile * loose:
                 break
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
-            share = ROUND.falling_share if falling else ROUND.round_share
-            longest = share * (deadline - time.monotonic())
-            # Where more ranges are what counts, a shorter round is better than none.
-            seconds = max(seconds, min(ROUND.round_growth * seconds, longest if falling else math.inf))
+            gets_on = falling or self._is_halved
+            longest = (ROUND.falling_share if gets_on else ROUND.round_share) * (deadline - time.monotonic())
+            before, seconds = seconds, ROUND.round_growth * seconds
+            # Where ranges are what counts, a shorter round is better than none.
+            if gets_on and longest >= ROUND.shortest * before:
+                seconds = min(seconds, longest)
         prospect = math.inf if self._kept is None else self._kept[0].prospect(deadline)
         if prospect < PAIRED.promising:
             return self._after(found, self._go_on(region, _left(found), deadline))
@@ -143,6 +149,7 @@ class Rounds:
         if self._problem.record is not None:
             return found
         halves = InterpolantSearch(self._problem, region, self._solver, self._loops)
+        self._is_halved = halves.has_layers
         left = halves.run(_left(found), deadline, grace)
         count = found.subproblems + left.subproblems
         if left.verdict is Verdict.UNSAT:
@@ -222,11 +229,17 @@ class Rounds:
         self, known: tuple[SignDual, Rounding], case: Tensor, deadline: float, grace: float, *, pairs: bool
     ) -> Outcome:
         """Every case by a search of its own, with planes and pairs that are good for it, the hardest first, to the first one that is not refuted."""
-        dual, rounding = known
-        count, left = 0, case[self._by_bounds(dual, case)]
+        count, left = 0, case[self._by_bounds(known[0], case)]
         is_recorded = self._problem.record is not None
-        pairing = Pairing(dual, rounding, self._problem.device, keeps_slopes=is_recorded) if pairs else None
+        pairing = Pairing(*known, self._problem.device, keeps_slopes=is_recorded) if pairs else None
         while len(left):
+            dual, rounding = known
+            if pairs and not is_recorded:
+                given = self._given(dual, rounding, left[:1], deadline)
+                if given is None:
+                    left = left[1:]
+                    continue
+                (dual, rounding), pairing = given, Pairing(*given, self._problem.device)
             pricing = Pricing(dual, rounding, self._problem.device) if self._planes else None
             kept = None if self._kept is None else self._kept[0]
             fitting = Fitting(pricing, pairing)
@@ -241,6 +254,49 @@ class Rounds:
                 return replace(found, subproblems=count, left=None if found.left is None else left)
             left = left[1:]
         return Outcome(Verdict.UNSAT, count)
+
+    def _given(
+        self, dual: SignDual, rounding: Rounding, case: Tensor, deadline: float
+    ) -> tuple[SignDual, Rounding] | None:
+        """With ranges of the last activation where one case holds; None where it holds nowhere."""
+        bound = math.inf
+        for _ in range(GIVEN.passes):
+            dual32 = dual.to(torch.float32, self._problem.device)
+            condition, value = self._condition((dual32, rounding), case, deadline)
+            before, bound = bound, value
+            if not 0 < bound < (1 - GIVEN.gain) * before or time.monotonic() >= deadline:
+                break
+            region = ranges_given(dual, rounding, condition, dual32, deadline)
+            if bool(region.empty().any()):
+                return None
+            graph = self._problem.graph
+            dual, rounding = SignDual.of(graph, region, loops=self._loops), Rounding.of(graph, region)
+        return dual, rounding
+
+    def _condition(self, known: tuple[SignDual, Rounding], case: Tensor, deadline: float) -> tuple[Given, float]:
+        """One case as a condition, its constraints weighed as they are at the root, and its bound there; the dual is in float32."""
+        dual32, rounding = known
+        constraints = self._problem.constraints
+        constraints32 = constraints.to(torch.float32, dual32.device)
+        width, row = constraints.width, case.to(dual32.device)
+
+        def mixed(_: Tensor, weight: Tensor) -> Objective:
+            return constraints32.mixed(row, weight if width > 1 else torch.ones_like(weight))
+
+        side = torch.zeros(1, len(dual32), dtype=torch.int8)
+        until = Until(SIGN.root_steps, -math.inf, deadline)
+        choice, value = optimize_signs(dual32, mixed, side, Choice.first(dual32, 1, width), until)
+        own = choice.weight.double() if width > 1 else torch.ones(1, 1, dtype=torch.float64)
+
+        def guide(share: Tensor) -> Objective:
+            return constraints32.mixed(row.expand(len(share)), share[:, None] * own.to(share))
+
+        def certain(share: Tensor) -> Objective:
+            every, weight = case.expand(len(share)), share[:, None] * own
+            error = constraints.mixing_error(every, weight, rounding)
+            return replace(constraints.mixed(every, weight), error=error)
+
+        return Given(guide, certain, float(value)), float(value)
 
     def _go_on(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """To the end with the search that stood best, then with what else is open."""

@@ -97,11 +97,16 @@ class InterpolantSearch:
         #: half-spaces, by activation, of which no value is attained that is within their ends
         self._known: dict[int, list[Halfspace]] = {tail.k: [] for tail in self._tails}
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether there is any layer of few neurons that everything goes through."""
+        return bool(self._tails)
+
     def run(self, case: Tensor, deadline: float, grace: float) -> Outcome:
         """Decide cases (numbers): all together where one half-space is good for all of them, and one by one elsewhere,
         to the first that is not refuted.
 
-        A search goes on for ``grace`` seconds, and after that where it looks as if it came to its end in time.
+        After ``grace`` seconds a search stops when it does not look as if it came to its end in time, and before that when it is far from it.
         """
         count, left = 0, case
         if len(case) > 1:
@@ -135,9 +140,7 @@ class InterpolantSearch:
             if best is None or best.open > promising:
                 break
             before = best.search.count
-            found = best.search.go_on(min(deadline, time.monotonic() + grace))
-            if not found.verdict.decided and best.search.prospect(deadline) < INTERPOLANT.promising:
-                found = best.search.go_on(deadline)
+            found = best.search.go_on(deadline, grace)
             count += best.search.count - before
             if found.verdict is Verdict.UNSAT:
                 self._known[best.k].append(best.halfspace)
