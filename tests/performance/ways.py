@@ -142,6 +142,9 @@ WAYS: dict[str, Way] = {
     "no ranges by slopes": Way(lambda: [(rounds, "refine_by_alpha", _as_they_were)], (SIGNS, RESIDUAL)),
     "layers by turns": Way(lambda: [(Rounds, "_worth", lambda *_: None)], (RESIDUAL,)),
     "no search kept": Way(lambda: [(Rounds, "_kept", _always(None))], (SIGNS, RESIDUAL)),
+    "no ranges where a case holds": Way(
+        lambda: [(Rounds, "_given", lambda _self, dual, rounding, *_: (dual, rounding))], (SIGNS, RESIDUAL)
+    ),
     "no half-spaces": Way(lambda: [(Rounds, "_by_halves", lambda _self, _region, found, *_: found)], (SIGNS,)),
     # splits and steps
     "no many steps": Way(lambda: [(relu_split, "SIGN", replace(SIGN, polished=1 << 30))], (SIGNS, RESIDUAL)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -128,6 +129,7 @@ def test_a_first_round_that_no_longer_fits_is_the_only_one(monkeypatch, is_long)
     monkeypatch.setattr(Rounds, "_search", searching)
     monkeypatch.setattr(Rounds, "_worth", lambda *_: None)
     monkeypatch.setattr(Rounds, "_by_programs", lambda self, region, found, deadline: found)
+    monkeypatch.setattr(Rounds, "_by_halves", lambda self, region, found, *_: found)
     monkeypatch.setattr(rounds.SplitRefiner, "refine", refine)
     monkeypatch.setattr(rounds.CellSearch, "run", lambda *_: done.append("cells") or unknown())
     Rounds(problem).run(region, torch.tensor([0, 1]), clock.now + 100.0)
@@ -154,6 +156,7 @@ def test_a_kept_search_that_gets_nowhere_leaves_all_time_to_cells(monkeypatch, p
     monkeypatch.setattr(Rounds, "_load", lambda *_: None)
     monkeypatch.setattr(Rounds, "_search", lambda self, region, case, *_, **__: unknown(case))
     monkeypatch.setattr(Rounds, "_by_programs", lambda self, region, found, deadline: found)
+    monkeypatch.setattr(Rounds, "_by_halves", lambda self, region, found, *_: found)
     monkeypatch.setattr(Rounds, "_go_on", lambda self, region, case, deadline: done.append("goes on") or unknown(case))
     monkeypatch.setattr(rounds.SplitRefiner, "refine", lambda self, region, *_: region)
     monkeypatch.setattr(rounds.CellSearch, "run", cells)
@@ -163,3 +166,49 @@ def test_a_kept_search_that_gets_nowhere_leaves_all_time_to_cells(monkeypatch, p
         assert done == ended
     else:
         assert done[0] == (trial if goes_on else math.inf) and done[1:] == ended
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.UNSAT])
+def test_after_every_search_cases_are_asked_for_by_halves(monkeypatch, verdict, recorded):
+    """Not where the search is recorded; what they leave open is what is left, and shorter rounds of ranges come after them."""
+    region, problem = asked()
+    clock, done = Clock(monkeypatch, rounds), []
+    if recorded:
+        problem = replace(problem, record=SimpleNamespace(found=lambda *_: None, searched=None, sloped=None))
+
+    class Halves:
+        has_layers = True
+
+        def __init__(self, *_):
+            pass
+
+        def run(self, case, deadline, grace):
+            done.append("halves")
+            return Outcome(verdict, 7, left=case[1:] if len(case) > 1 else case)
+
+    def sloped(graph, region, *_):
+        clock.now += 1.0
+        return region
+
+    def refine(self, region, seconds, worth=None):
+        done.append(round(seconds))
+        clock.now += seconds
+        low, high = region.range_lower[-1] / 2, region.range_upper[-1] / 2
+        return region.with_range(len(region.range_lower) - 1, low, high)
+
+    monkeypatch.setattr(rounds, "InterpolantSearch", Halves)
+    monkeypatch.setattr(rounds, "refine_by_alpha", sloped)
+    monkeypatch.setattr(rounds, "sign_loops", lambda: None)
+    monkeypatch.setattr(Rounds, "_search", lambda self, region, case, *_, **__: unknown(case))
+    monkeypatch.setattr(Rounds, "_by_programs", lambda self, region, found, deadline: found)
+    monkeypatch.setattr(rounds.SplitRefiner, "refine", refine)
+    monkeypatch.setattr(rounds.CellSearch, "run", lambda self, region, case, *_: done.append("cells") or unknown(case))
+    found = Rounds(problem).run(region, torch.tensor([0, 1]), clock.now + 60.0)
+    if recorded:
+        assert done == [6, "cells"] and found.left.tolist() == [0, 1]
+    elif verdict is Verdict.UNSAT:
+        assert done == ["halves"] and found.verdict is Verdict.UNSAT and found.subproblems == 9
+    else:
+        assert done == ["halves", 6, "halves", 18, "halves", 14, "halves", "cells"]
+        assert found.left.tolist() == [1]

@@ -93,7 +93,7 @@ class Rounds:
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._long_round(region, found, deadline)
         refiner = self._refiner(REFINE.layer_share)
-        longest = ROUND.begin_share * (deadline - time.monotonic())
+        longest, is_last = ROUND.begin_share * (deadline - time.monotonic()), False
         while seconds <= longest:
             loose = _looseness(region)
             region = refiner.refine(region, seconds)
@@ -102,15 +102,15 @@ class Rounds:
             found = self._searched(region, found, deadline, ROUND.search_share * seconds)
             if _is_over(found, deadline):
                 return found
-            if _looseness(region) > ROUND.worthwhile * loose:
+            if is_last or _looseness(region) > ROUND.worthwhile * loose:
                 break
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             gets_on = falling or self._is_halved
             longest = (ROUND.falling_share if gets_on else ROUND.round_share) * (deadline - time.monotonic())
             before, seconds = seconds, ROUND.round_growth * seconds
-            # Where ranges are what counts, a shorter round is better than none.
-            if gets_on and longest >= ROUND.shortest * before:
-                seconds = min(seconds, longest)
+            # Where ranges are what counts, a last round that is shorter is better than none.
+            if gets_on and seconds > longest >= ROUND.shortest * before:
+                seconds, is_last = longest, True
         prospect = math.inf if self._kept is None else self._kept[0].prospect(deadline)
         if prospect < PAIRED.promising:
             return self._after(found, self._go_on(region, _left(found), deadline))
