@@ -46,13 +46,13 @@ def last(graph, region, x):
     return graph.values(x)[operand], region.range_lower[-1][0], region.range_upper[-1][0]
 
 
-def once(graph, region, constraints):
+def once(graph, region, constraints, deadline=math.inf, memory=1 << 28):
     """The region after one pass."""
     rounds = Rounds(Problem(graph, constraints, None, 1 << 28))
     dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
     dual32 = dual.to(torch.float32)
     condition, value = rounds._condition((dual32, rounding), CASE, math.inf)
-    return ranges_given(dual, rounding, replace(condition, size=max(value, 1e-3)), dual32, math.inf)
+    return ranges_given(dual, rounding, replace(condition, size=max(value, 1e-3)), dual32, deadline, memory)
 
 
 @pytest.mark.parametrize("two", [False, True])
@@ -130,6 +130,27 @@ def test_without_features_to_bound_or_time_nothing_changes(monkeypatch):
     dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
     found = rounds._given(dual, rounding, CASE, -math.inf)
     assert found is not None and found[0] is dual
+
+
+def test_ends_are_bounded_in_batches_as_memory_and_time_allow(monkeypatch):
+    graph, region, constraints, x = asked(3, 0.9, sizes=(4, 8, 30, 2))
+    rows, own = [], SignDual.bound
+
+    def counted(self, objective, *arguments):
+        rows.append(len(objective))
+        return own(self, objective, *arguments)
+
+    monkeypatch.setattr(SignDual, "bound", counted)
+    known = once(graph, region, constraints)
+    at_once = max(rows)
+    rows.clear()
+    few = once(graph, region, constraints, memory=1)
+    assert max(rows) == 8 < at_once
+    for found in (known, few):
+        a, low, high = last(graph, found, x)
+        assert bool((a >= low - 1e-12).all()) and bool((a <= high + 1e-12).all())
+    late = once(graph, region, constraints, deadline=-math.inf)
+    assert torch.equal(late.range_lower[-1], region.range_lower[-1])
 
 
 def test_multipliers_that_are_no_numbers_prove_nothing(monkeypatch):

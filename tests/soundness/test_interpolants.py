@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -244,6 +245,22 @@ def test_half_spaces_hold_the_cover_and_leave_out_points(solver):
         assert bool(((z @ one.a + one.b)[on] >= 0).all())
         assert bool((incoming.clamp(min=0) @ one.a + one.b <= -one.gap + 1e-12).all())
     assert found >= 10
+
+
+def test_values_without_bounds_confine_nothing():
+    low, high = double([0.0, 0.0]), double([math.inf, 2.0])
+    found = Halfspace(double([1.0, -1.0]), 1.0, 1.0, torch.ones(1, dtype=torch.bool), low, high)
+    assert [end.tolist() for end in found.confined(low, high)] == [low.tolist(), high.tolist()]
+
+
+def test_no_half_space_where_nothing_is_asked_of_values(solver):
+    """A box of one point, which is a value that is attained."""
+    z = double([[1.0, 2.0]])
+    cover = Cover(torch.zeros(1, dtype=torch.int64), z, z, double([[1.0, 0.0]]), double([0.0]))
+    points = Points.of(z, z[0], z[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert separate(cover, points, solver, math.inf) is None
 
 
 def test_layers_that_something_passes_by_are_left_alone():

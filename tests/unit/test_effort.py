@@ -79,7 +79,14 @@ PINNED = {
         "hopeless": 0.97,
         "attempts": 4,
     },
-    "GIVEN": {"passes": 2, "gain": 0.01, "rounds": 3, "steps": 10},
+    "GIVEN": {
+        "passes": 2,
+        "gain": 0.01,
+        "rounds": 3,
+        "steps": 10,
+        "batch": Budget(256 * MIB, least=8, most=512),
+        "tensors": 12,
+    },
     "HALVES": {"inputs": 64, "features": 4096, "rows": 32, "look": 0.1, "replayed": 4, "width": 1e-09},
     "DIVE": {
         "beam": 8,

@@ -118,12 +118,15 @@ class GivenEffort:
     ----------
     passes, gain : over the last activation, as long as each takes this share off the root's bound
     rounds, steps : of each pass, and steps on multipliers for all ends in each
+    batch, tensors : ends bounded at once, and float64 tensors of the largest node that each needs
     """
 
     passes: int = 2
     gain: float = 0.01
     rounds: int = 3
     steps: int = 10
+    batch: Budget = Budget(256 << 20, least=8, most=512)
+    tensors: int = 12
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ both that add up to 1, ``w (a_j - t) + w' c`` below 0 says that ``t`` is an end,
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,7 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.effort.bounding import GIVEN
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +46,32 @@ class Given:
     size: float
 
 
-def ranges_given(dual: SignDual, rounding: Rounding, given: Given, dual32: SignDual, deadline: float) -> Region:
+@dataclass(frozen=True, eq=False)
+class _Ends(Rows):
+    """Ends of ranges, upper ones and the negatives of lower ones.
+
+    Attributes
+    ----------
+    unit : ``[B, n]``, coefficients of what comes into the activation
+    width : ``[B]``, of the ranges
+    end : ``[B]``, the largest value that is known
+    """
+
+    unit: Tensor
+    width: Tensor
+    end: Tensor
+
+    def __len__(self) -> int:
+        return self.end.shape[0]
+
+
+def ranges_given(
+    dual: SignDual, rounding: Rounding, given: Given, dual32: SignDual, deadline: float, memory: int
+) -> Region:
     """The region of a dual (one row, float64) with ranges of the last activation that hold where a condition is met; they may cross.
 
-    ``dual32`` is the same dual in float32, where multipliers are chosen.
+    ``dual32`` is the same dual in float32, where multipliers are chosen. Ends are bounded in batches that take no more than half of
+    ``memory`` (bytes); those that the deadline does not leave time for stay as they are.
     """
     region, graph = dual.region, dual.graph
     k = len(graph.activations) - 1
@@ -58,27 +82,30 @@ def ranges_given(dual: SignDual, rounding: Rounding, given: Given, dual32: SignD
     low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
     width = (high - low)[0, which].repeat(2)
     node = graph.nodes[graph.activations[k]].operands[0]
-    unit = torch.zeros(2 * n, graph.nodes[node].size, dtype=torch.float64)
-    unit[torch.arange(2 * n), which.repeat(2)] = torch.cat([torch.ones_like(width[:n]), -torch.ones_like(width[:n])])
     end = torch.cat([high[0, which], -low[0, which]])
-    weight, choice = _weighed(dual32, given, (node, unit, width), end, deadline)
-    gamma = weight[:, 1] * width / (weight[:, 0] * given.size)
-    objective = _beside(given.certain(gamma), node, unit)
-    side = torch.zeros(2 * n, len(dual), dtype=torch.int8)
-    double = choice.to(torch.float64)
-    value = dual.bound(objective, side, double.alpha, double.beta, rounding).value
-    end = torch.where(torch.isfinite(value), torch.minimum(end, value), end)
+    # A row has multipliers of all unstable features beside the tensors of nodes.
+    widest = max(graph.widest, len(dual))
+    for rows in torch.split(torch.arange(2 * n), GIVEN.batch.rows(graph, GIVEN.tensors, memory, widest)):
+        if time.monotonic() >= deadline:
+            break
+        unit = torch.zeros(len(rows), graph.nodes[node].size, dtype=torch.float64)
+        unit[torch.arange(len(rows)), which.repeat(2)[rows]] = torch.where(rows < n, 1.0, -1.0).double()
+        ends = _Ends(unit, width[rows], end[rows])
+        weight, choice = _weighed(dual32, given, node, ends, deadline)
+        gamma = weight[:, 1] * ends.width / (weight[:, 0] * given.size)
+        objective = _beside(given.certain(gamma), node, unit)
+        side = torch.zeros(len(rows), len(dual), dtype=torch.int8)
+        double = choice.to(torch.float64)
+        value = dual.bound(objective, side, double.alpha, double.beta, rounding).value
+        end[rows] = torch.where(torch.isfinite(value), torch.minimum(ends.end, value), ends.end)
     high[0, which], low[0, which] = end[:n], -end[n:]
     return region.with_range(k, low, high)
 
 
-def _weighed(
-    dual32: SignDual, given: Given, asked: tuple[int, Tensor, Tensor], end: Tensor, deadline: float
-) -> tuple[Tensor, Choice]:
+def _weighed(dual32: SignDual, given: Given, node: int, ends: _Ends, deadline: float) -> tuple[Tensor, Choice]:
     """Weights ``[B, 2]`` of features and condition, in parts of widths and of its size, and slopes, in float64."""
-    node, unit, width = asked
-    rows, device = len(end), dual32.device
-    unit32, width32 = unit.to(device, torch.float32), width.to(device, torch.float32)
+    end, rows, device = ends.end, len(ends), dual32.device
+    unit32, width32 = ends.unit.to(device, torch.float32), ends.width.to(device, torch.float32)
     choice = Choice.first(dual32, rows, 2)
     for _ in range(GIVEN.rounds):
         end32 = end.to(device, torch.float32)
@@ -91,7 +118,7 @@ def _weighed(
 
         side = torch.zeros(rows, len(dual32), dtype=torch.int8)
         choice, value = optimize_signs(dual32, objective, side, choice, Until(GIVEN.steps, -math.inf, deadline))
-        gain = value.double().cpu() * width / choice.weight[:, 0].double().cpu()
+        gain = value.double().cpu() * ends.width / choice.weight[:, 0].double().cpu()
         end = torch.where(gain < 0, end + gain, end)
     return choice.weight.double().cpu(), choice
 

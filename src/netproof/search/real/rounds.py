@@ -266,7 +266,7 @@ class Rounds:
             before, bound = bound, value
             if not 0 < bound < (1 - GIVEN.gain) * before or time.monotonic() >= deadline:
                 break
-            region = ranges_given(dual, rounding, condition, dual32, deadline)
+            region = ranges_given(dual, rounding, condition, dual32, deadline, self._problem.memory)
             if bool(region.empty().any()):
                 return None
             graph = self._problem.graph

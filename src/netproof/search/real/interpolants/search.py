@@ -178,7 +178,8 @@ class InterpolantSearch:
         if search.run(torch.zeros(1, dtype=torch.int64), deadline, most=1).verdict is Verdict.UNSAT:
             self._known[tail.k].append(found)
             return True
-        share = search.bound / (search.bound + found.gap) if math.isfinite(search.bound) else 1.0
+        is_known = found.gap > 0 and 0 < search.bound < math.inf
+        share = search.bound / (search.bound + found.gap) if is_known else 1.0
         return _Half(tail.k, found, search, attained, share)
 
     def _parted(self, tail: Tail, case: Tensor, points: Points, deadline: float) -> Halfspace | Literal[True] | None:

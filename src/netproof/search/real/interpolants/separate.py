@@ -68,7 +68,8 @@ def _proven(cover: Cover, a: Tensor, price: Tensor) -> Tensor:
     terms = torch.minimum(left * cover.low, left * cover.high)
     shift = price * cover.offset
     size = (a.abs() + (price[:, None] * cover.slope).abs()) * torch.maximum(cover.low.abs(), cover.high.abs())
-    error = gamma(2 * cover.low.shape[1] + 16) * (size.sum(1) + shift.abs())
+    # What underflow takes is far less than the constant.
+    error = gamma(2 * cover.low.shape[1] + 16) * (size.sum(1) + shift.abs()) + 2.0**-1000
     value = terms.sum(1) - shift - error
     return torch.where(value.isnan(), -torch.inf, value)
 
@@ -109,7 +110,8 @@ class Points:
     def reach(self) -> tuple[Tensor, Tensor]:
         """How far ranges go beyond all points, upwards and downwards: ``[n]`` each, and nowhere nothing."""
         width = (self.high - self.low).clamp(min=0)
-        least = INTERPOLANT.least_reach * width + INTERPOLANT.least_reach * float(width.max()) * 1e-3
+        # Where nothing is open at all any unit will do.
+        least = INTERPOLANT.least_reach * (width + 1e-3 * (float(width.max()) or 1.0))
         up = (self.high - self.value.amax(0)).maximum(least)
         return up, (self.below.amin(0) - self.low).maximum(least)
 
@@ -152,8 +154,9 @@ class Halfspace:
             least = -self.b - others - gamma(4 * n + 16) * size
             end = least / self.a
             end = end - (end.abs() * 2.0**-50 + 2.0**-1000) * self.a.sign()
-            low = torch.where(self.a > 0, end.maximum(low), low)
-            high = torch.where(self.a < 0, end.minimum(high), high)
+            says = torch.isfinite(end)
+            low = torch.where(says & (self.a > 0), end.maximum(low), low)
+            high = torch.where(says & (self.a < 0), end.minimum(high), high)
         return low, high
 
 
@@ -180,7 +183,7 @@ def separate(cover: Cover, points: Points, solver: HighsProcess, deadline: float
     a = _short(a)
     least = least_on(cover, a)
     low = float(least.value.amin())
-    if not -torch.inf < low < torch.inf:
+    if not (-torch.inf < low < torch.inf and bool((a != 0).any())):
         return None
     b = -low + 2.0**-50 * abs(low)
     reached = points.value @ a.clamp(min=0) + points.below @ a.clamp(max=0)
