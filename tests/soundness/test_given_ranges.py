@@ -51,8 +51,8 @@ def once(graph, region, constraints, deadline=math.inf, memory=1 << 28):
     rounds = Rounds(Problem(graph, constraints, None, 1 << 28))
     dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
     dual32 = dual.to(torch.float32)
-    condition, value = rounds._condition((dual32, rounding), CASE, math.inf)
-    return ranges_given(dual, rounding, replace(condition, size=max(value, 1e-3)), dual32, deadline, memory)
+    condition = rounds._condition((dual32, rounding), CASE, math.inf)
+    return ranges_given(dual, rounding, replace(condition, size=max(condition.size, 1e-3)), dual32, deadline, memory)
 
 
 @pytest.mark.parametrize("two", [False, True])

@@ -38,7 +38,7 @@ class Given:
     ----------
     guide : from multipliers ``[B]`` to objectives ``[B]`` that are at least 0 where it is met, in float32 on the device of the search
     certain : the same in float64, with all that rounding can have taken from it
-    size : about the bound of it alone, above 0
+    size : about the bound of it alone; ranges are asked for where it is above 0
     """
 
     guide: Callable[[Tensor], Objective]

@@ -231,7 +231,7 @@ class Rounds:
         """Every case by a search of its own, with planes and pairs that are good for it, the hardest first, to the first one that is not refuted."""
         count, left = 0, case[self._by_bounds(known[0], case)]
         is_recorded = self._problem.record is not None
-        pairing = Pairing(*known, self._problem.device, keeps_slopes=is_recorded) if pairs else None
+        pairing = Pairing(*known, self._problem.device, keeps_slopes=True) if pairs and is_recorded else None
         while len(left):
             dual, rounding = known
             if pairs and not is_recorded:
@@ -262,8 +262,8 @@ class Rounds:
         bound = math.inf
         for _ in range(GIVEN.passes):
             dual32 = dual.to(torch.float32, self._problem.device)
-            condition, value = self._condition((dual32, rounding), case, deadline)
-            before, bound = bound, value
+            condition = self._condition((dual32, rounding), case, deadline)
+            before, bound = bound, condition.size
             if not 0 < bound < (1 - GIVEN.gain) * before or time.monotonic() >= deadline:
                 break
             region = ranges_given(dual, rounding, condition, dual32, deadline, self._problem.memory)
@@ -273,20 +273,20 @@ class Rounds:
             dual, rounding = SignDual.of(graph, region, loops=self._loops), Rounding.of(graph, region)
         return dual, rounding
 
-    def _condition(self, known: tuple[SignDual, Rounding], case: Tensor, deadline: float) -> tuple[Given, float]:
-        """One case as a condition, its constraints weighed as they are at the root, and its bound there; the dual is in float32."""
+    def _condition(self, known: tuple[SignDual, Rounding], case: Tensor, deadline: float) -> Given:
+        """One case as a condition, its constraints weighed as they are at the root; the dual is in float32."""
         dual32, rounding = known
         constraints = self._problem.constraints
         constraints32 = constraints.to(torch.float32, dual32.device)
-        width, row = constraints.width, case.to(dual32.device)
+        row = case.to(dual32.device)
 
         def mixed(_: Tensor, weight: Tensor) -> Objective:
-            return constraints32.mixed(row, weight if width > 1 else torch.ones_like(weight))
+            return constraints32.mixed(row, weight)
 
         side = torch.zeros(1, len(dual32), dtype=torch.int8)
         until = Until(SIGN.root_steps, -math.inf, deadline)
-        choice, value = optimize_signs(dual32, mixed, side, Choice.first(dual32, 1, width), until)
-        own = choice.weight.double() if width > 1 else torch.ones(1, 1, dtype=torch.float64)
+        choice, value = optimize_signs(dual32, mixed, side, Choice.first(dual32, 1, constraints.width), until)
+        own = choice.weight.double()
 
         def guide(share: Tensor) -> Objective:
             return constraints32.mixed(row.expand(len(share)), share[:, None] * own.to(share))
@@ -296,7 +296,7 @@ class Rounds:
             error = constraints.mixing_error(every, weight, rounding)
             return replace(constraints.mixed(every, weight), error=error)
 
-        return Given(guide, certain, float(value)), float(value)
+        return Given(guide, certain, float(value))
 
     def _go_on(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """To the end with the search that stood best, then with what else is open."""
